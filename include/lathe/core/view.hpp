@@ -1,0 +1,75 @@
+#pragma once
+/// \file  Non-owning views over a backend's pointer. One layout: row-major with a leading dimension.
+#include <lathe/core/error.hpp>
+
+#include <concepts>
+#include <span>
+
+LATHE_NAMESPACE_BEGIN
+
+/// What a pointer, plain or fancy, points to.
+template <class P> struct pointee {
+    using type = typename P::element_type;
+};
+template <class T> struct pointee<T *> {
+    using type = T;
+};
+template <class P> using pointee_t = typename pointee<P>::type;
+
+/// A position in some memory space: copyable and offsettable. Dereferencing is NOT required.
+template <class P>
+concept device_pointer = std::copyable<P> && requires(P p, std::ptrdiff_t n) {
+    typename pointee_t<P>;
+    { p + n } -> std::same_as<P>;
+};
+
+template <class Q, class P>
+concept other_pointer_to = !std::same_as<P, Q> && device_pointer<Q> && std::convertible_to<Q, P>;
+
+/// n elements from a position on.
+template <device_pointer P> struct vec_view {
+    using element_type = pointee_t<P>;
+    P data;
+    std::size_t n;
+    constexpr vec_view(P p, std::size_t count) : data(p), n(count) {}
+    /// vec_view<T*> to vec_view<T const*>, for any fancy pointer.
+    template <other_pointer_to<P> Q>
+    constexpr vec_view(vec_view<Q> v) : data(v.data), n(v.n) {} // (): braces would elide into an aggregate pointer
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return n; }
+    /// \throws shape_error
+    [[nodiscard]] constexpr vec_view sub(std::size_t first, std::size_t count) const {
+        expects_shape(first <= n && count <= n - first, "vec_view::sub: out of range");
+        return {data + static_cast<std::ptrdiff_t>(first), count};
+    }
+};
+
+/// rows x cols, row-major, `ld` elements from one row to the next.
+template <device_pointer P> struct mat_view {
+    using element_type = pointee_t<P>;
+    P data;
+    std::size_t rows, cols, ld;
+    /// \throws shape_error if the leading dimension is shorter than a row
+    constexpr mat_view(P p, std::size_t r, std::size_t c, std::size_t stride) : data(p), rows(r), cols(c), ld(stride) {
+        expects_shape(r <= 1 || stride >= c, "mat_view: leading dimension shorter than a row");
+    }
+    constexpr mat_view(P p, std::size_t r, std::size_t c) : mat_view(p, r, c, c) {}
+    template <other_pointer_to<P> Q> constexpr mat_view(mat_view<Q> m) : mat_view(m.data, m.rows, m.cols, m.ld) {}
+    /// \throws shape_error
+    [[nodiscard]] constexpr vec_view<P> row(std::size_t i) const {
+        expects_shape(i < rows, "mat_view::row: out of range");
+        return {data + static_cast<std::ptrdiff_t>(i * ld), cols};
+    }
+};
+
+/// How gemm takes an operand.
+enum class op : unsigned char { none, transpose };
+
+/// Any contiguous host range (std::span, Eigen::Map, xt::adapt, an mmap) is a view already.
+template <class T> constexpr vec_view<T *> view_of(std::span<T> s) noexcept { return {s.data(), s.size()}; }
+/// A vector seen as a matrix of that many columns. \throws shape_error
+template <class P> constexpr mat_view<P> as_matrix(vec_view<P> v, std::size_t rows, std::size_t cols) {
+    expects_shape(rows * cols == v.n, "as_matrix: the number of elements differs");
+    return {v.data, rows, cols};
+}
+
+LATHE_NAMESPACE_END
