@@ -39,10 +39,10 @@
 
 // The widest vector registers the compiler may use. Names the namespace of the host kernels (core/packet.hpp),
 // so that code compiled for different machines can be linked together and each keeps its own instructions.
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(__FMA__) && defined(__F16C__)
 #    define LATHE_VECTOR_BYTES 64
 #    define LATHE_VECTOR_ABI vector64
-#elif defined(__AVX__)
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #    define LATHE_VECTOR_BYTES 32
 #    define LATHE_VECTOR_ABI vector32
 #else

@@ -1,0 +1,89 @@
+#pragma once
+/// \file  CPU backend over Eigen. Kernels are those of core/host.hpp; products and factorisations are Eigen's.
+#include <lathe/core/ops.hpp>
+
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+#include <Eigen/SVD>
+
+LATHE_NAMESPACE_BEGIN
+
+/// Host memory, Eigen's products and factorisations, kernels on the threads of E. Any contiguous memory is an operand
+/// without a copy: Eigen::Map and Eigen vectors through `view`, std::span through `view_of`, files through a memory map.
+template <executor E = thread_pool> class basic_eigen_backend {
+    E executor_;
+
+    template <class T> using row_major = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    template <class T> static auto as_eigen(mat_view<T *> m) {
+        using matrix = std::conditional_t<std::is_const_v<T>, row_major<std::remove_const_t<T>> const, row_major<T>>;
+        return Eigen::Map<matrix, Eigen::Unaligned, Eigen::OuterStride<>>(m.data, static_cast<Eigen::Index>(m.rows),
+            static_cast<Eigen::Index>(m.cols), Eigen::OuterStride<>(static_cast<Eigen::Index>(m.ld)));
+    }
+
+public:
+    static constexpr char const * name = "eigen";
+    template <class T> using pointer = T *;
+    /// Owns n elements.
+    template <class T> class buffer {
+        std::unique_ptr<T[]> data_;
+        std::size_t n_;
+
+    public:
+        explicit buffer(std::size_t n) : data_{new T[n]}, n_{n} {}
+        [[nodiscard]] vec_view<T *> view() noexcept { return {data_.get(), n_}; }
+    };
+
+    /// One thread.
+    basic_eigen_backend() = default;
+    /// \param threads counts the caller; 0 means one per processor.
+    explicit basic_eigen_backend(std::size_t threads)
+        requires std::constructible_from<E, std::size_t>
+        : executor_(threads) {}
+    explicit basic_eigen_backend(E e) : executor_(std::move(e)) {}
+
+    [[nodiscard]] E & executor() noexcept { return executor_; }
+
+    template <class T> [[nodiscard]] buffer<T> allocate(std::size_t n) { return buffer<T>(n); }
+    template <real T> void upload(std::span<T const> s, vec_view<T *> y) { std::copy(s.begin(), s.end(), y.data); }
+    template <real T> void download(vec_view<T const *> x, std::span<T> d) { std::copy_n(x.data, x.n, d.begin()); }
+    void sync() noexcept {}
+
+    /// A dense Eigen vector, matrix or map with contiguous storage, as a vector of its coefficients in storage order.
+    template <class Derived> [[nodiscard]] static auto view(Eigen::DenseBase<Derived> & x) {
+        return vec_view(x.derived().data(), static_cast<std::size_t>(x.size()));
+    }
+    template <class Derived> [[nodiscard]] static auto view(Eigen::DenseBase<Derived> const & x) {
+        return vec_view(x.derived().data(), static_cast<std::size_t>(x.size()));
+    }
+
+    /// C = a op(A) op(B) + b C. Rows of C are shared out to the threads in blocks.
+    template <real T>
+    void gemm(op oa, op ob, T alpha, mat_view<T const *> a, mat_view<T const *> b, T beta, mat_view<T *> c) {
+        std::size_t const block = 256; // rows of C: large enough for Eigen's blocking, fixed for reproducibility
+        executor_.parallel_for((c.rows + block - 1) / block, [&](std::size_t i) {
+            auto const first = i * block, rows = std::min(block, c.rows - first);
+            auto const part_a = oa == op::none ? mat_view<T const *>(a.data + first * a.ld, rows, a.cols, a.ld)
+                                               : mat_view<T const *>(a.data + first, a.rows, rows, a.ld);
+            auto out = as_eigen(mat_view<T *>(c.data + first * c.ld, rows, c.cols, c.ld));
+            auto const run = [&](auto const & x, auto const & y) {
+                if (beta == T(0))
+                    out.noalias() = alpha * (x * y);
+                else {
+                    if (beta != T(1))
+                        out *= beta;
+                    out.noalias() += alpha * (x * y);
+                }
+            };
+            auto const x = as_eigen(part_a);
+            auto const y = as_eigen(b);
+            if (oa == op::none)
+                ob == op::none ? run(x, y) : run(x, y.transpose());
+            else
+                ob == op::none ? run(x.transpose(), y) : run(x.transpose(), y.transpose());
+        });
+    }
+};
+
+using eigen_backend = basic_eigen_backend<>;
+
+LATHE_NAMESPACE_END

@@ -1,0 +1,41 @@
+#pragma once
+/// \file  Progress out, cancellation in.
+#include <lathe/config.hpp>
+
+#include <concepts>
+#include <cstddef>
+
+LATHE_NAMESPACE_BEGIN
+
+/// What a long computation says about itself between two steps. Trivially copyable; safe to hand to another thread.
+struct progress {
+    std::size_t step, total;    ///< iterations of an iterative method, bytes of a streaming one
+    double objective, residual; ///< NaN where the method has none
+};
+template <class F>
+concept observer = std::invocable<F &, progress const &>;
+struct no_observer {
+    constexpr void operator()(progress const &) const noexcept {}
+};
+
+/// std::stop_token models this but is not included here: <stop_token> costs every translation unit 0.2 s.
+template <class S>
+concept stop_token = std::copyable<S> && requires(S const & s) {
+    { s.stop_requested() } -> std::same_as<bool>;
+};
+struct never_stop {
+    static constexpr bool stop_requested() noexcept { return false; }
+};
+
+/// One channel each way: the observer is told, the token is asked, between steps.
+template <observer F = no_observer, stop_token S = never_stop> struct control {
+    F observe{};
+    S stop{};
+};
+template <class F> control(F) -> control<F>;
+template <class F, class S> control(F, S) -> control<F, S>;
+
+/// How an iterative method ended.
+enum class status : unsigned char { converged, iteration_limit, stopped };
+
+LATHE_NAMESPACE_END

@@ -1,0 +1,182 @@
+#pragma once
+/// \file  A packet: 64 bytes of neighbouring elements that behave like one number. What host kernels are called on.
+///
+/// Written on the compiler's vector types (g++, clang), so a kernel is vectorised at -O2 and without intrinsics. A packet
+/// has the same number of lanes whatever the machine: sums over lanes are the same bits with and without AVX.
+#include <lathe/core/math.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+LATHE_NAMESPACE_BEGIN
+namespace host {
+inline namespace LATHE_VECTOR_ABI {
+
+template <real T> struct registers { // one machine register, and the integers of the same width for masks
+    using integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+    typedef T value __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef integer mask __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef T unaligned __attribute__((vector_size(LATHE_VECTOR_BYTES), aligned(1), may_alias)); // memory of any kind
+};
+
+inline constexpr std::size_t packet_registers = 64 / LATHE_VECTOR_BYTES;
+template <real T> inline constexpr std::size_t packet_size = 64 / sizeof(T);
+
+/// f on every register of the operands.
+template <class R, class F, class... Ps> inline R per_register(F f, Ps const &... ps) {
+    return [&]<std::size_t... K>(std::index_sequence<K...>) {
+        auto const apply = [&](std::size_t index) { return f(ps.r[index]...); };
+        R result;
+        ((result.r[K] = apply(K)), ...);
+        return result;
+    }(std::make_index_sequence<packet_registers>{});
+}
+
+/// The result of a comparison, lane by lane.
+template <real T> struct packet;
+template <real T> struct packet_mask {
+    std::array<typename registers<T>::mask, packet_registers> r;
+
+    packet<T> select(packet<T> const & yes, packet<T> const & no) const {
+        return per_register<packet<T>>([](auto m, auto x, auto y) { return m ? x : y; }, *this, yes, no);
+    }
+    /// Lanes 0 to n-1.
+    static packet_mask first(std::size_t n) {
+        std::array<typename registers<T>::integer, packet_size<T>> lanes{};
+        for (std::size_t i = 0; i != n; ++i)
+            lanes[i] = -1;
+        packet_mask m;
+        std::memcpy(&m, lanes.data(), sizeof m);
+        return m;
+    }
+};
+
+/// 16 floats or 8 doubles.
+template <real T> struct packet {
+    using vector = typename registers<T>::value;
+    using unaligned = typename registers<T>::unaligned;
+    std::array<vector, packet_registers> r;
+
+    packet() = default;
+    explicit packet(std::array<vector, packet_registers> const & v) : r(v) {}
+    /// All lanes equal. Implicit, so that literals and run-time scalars mix with packets.
+    template <class S>
+        requires std::is_arithmetic_v<S>
+    packet(S s) {
+        auto const all = static_cast<T>(s) - vector{}; // minus zero keeps the sign of -0
+        for (auto & v : r)
+            v = all;
+    }
+    static packet load(T const * p) {
+        return [&]<std::size_t... K>(std::index_sequence<K...>) {
+            auto const * const q = reinterpret_cast<unaligned const *>(p);
+            packet x;
+            ((x.r[K] = q[K]), ...);
+            return x;
+        }(std::make_index_sequence<packet_registers>{});
+    }
+    void store(T * p) const {
+        [&]<std::size_t... K>(std::index_sequence<K...>) {
+            auto * const q = reinterpret_cast<unaligned *>(p);
+            ((q[K] = r[K]), ...);
+        }(std::make_index_sequence<packet_registers>{});
+    }
+
+    [[nodiscard]] packet abs() const {
+        using mask = typename registers<T>::mask;
+        using integer = typename registers<T>::integer;
+        return per_register<packet>(
+            [](auto x) { return (vector)((mask)x & (mask{} + std::numeric_limits<integer>::max())); }, *this);
+    }
+    [[nodiscard]] packet sqrt() const { return per_lane([](T x) { return std::sqrt(x); }); }
+    [[nodiscard]] packet exp() const { return per_lane([](T x) { return std::exp(x); }); }
+    [[nodiscard]] packet log() const { return per_lane([](T x) { return std::log(x); }); }
+    [[nodiscard]] packet rint() const { return per_lane([](T x) { return std::nearbyint(x); }); }
+    [[nodiscard]] packet pow(T b) const { return per_lane([b](T x) { return std::pow(x, b); }); }
+
+    /// Lane by lane through a function of numbers; vectorised where the machine has the instruction.
+    template <class F> [[nodiscard]] packet per_lane(F f) const {
+        std::array<T, packet_size<T>> lanes;
+        store(lanes.data());
+        for (auto & x : lanes)
+            x = f(x);
+        return load(lanes.data());
+    }
+    packet & operator+=(packet const & b) {
+        r = per_register<packet>([](auto x, auto y) { return x + y; }, *this, b).r;
+        return *this;
+    }
+};
+
+// Binary operators: packet with packet, packet with number, number with packet.
+template <class A, class B> struct common_packet {};
+template <real T> struct common_packet<packet<T>, packet<T>> {
+    using type = packet<T>;
+};
+template <real T, class S>
+    requires std::is_arithmetic_v<S>
+struct common_packet<packet<T>, S> {
+    using type = packet<T>;
+};
+template <real T, class S>
+    requires std::is_arithmetic_v<S>
+struct common_packet<S, packet<T>> {
+    using type = packet<T>;
+};
+template <class A, class B> using common_packet_t = typename common_packet<A, B>::type;
+template <class P> struct mask_of;
+template <real T> struct mask_of<packet<T>> {
+    using type = packet_mask<T>;
+};
+template <class P> using mask_of_t = typename mask_of<P>::type;
+
+template <class A, class B, class P = common_packet_t<A, B>> inline P operator+(A const & a, B const & b) {
+    return per_register<P>([](auto x, auto y) { return x + y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline P operator-(A const & a, B const & b) {
+    return per_register<P>([](auto x, auto y) { return x - y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline P operator*(A const & a, B const & b) {
+    return per_register<P>([](auto x, auto y) { return x * y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline P operator/(A const & a, B const & b) {
+    return per_register<P>([](auto x, auto y) { return x / y; }, P(a), P(b));
+}
+template <real T> inline packet<T> operator-(packet<T> const & a) {
+    return per_register<packet<T>>([](auto x) { return -x; }, a);
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator<(A const & a, B const & b) {
+    return per_register<mask_of_t<P>>([](auto x, auto y) { return x < y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator<=(A const & a, B const & b) {
+    return per_register<mask_of_t<P>>([](auto x, auto y) { return x <= y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator>(A const & a, B const & b) {
+    return per_register<mask_of_t<P>>([](auto x, auto y) { return x > y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator>=(A const & a, B const & b) {
+    return per_register<mask_of_t<P>>([](auto x, auto y) { return x >= y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator==(A const & a, B const & b) {
+    return per_register<mask_of_t<P>>([](auto x, auto y) { return x == y; }, P(a), P(b));
+}
+template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator!=(A const & a, B const & b) {
+    return per_register<mask_of_t<P>>([](auto x, auto y) { return x != y; }, P(a), P(b));
+}
+template <real T> inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
+    return per_register<packet_mask<T>>([](auto x, auto y) { return x & y; }, a, b);
+}
+template <real T> inline packet_mask<T> operator||(packet_mask<T> const & a, packet_mask<T> const & b) {
+    return per_register<packet_mask<T>>([](auto x, auto y) { return x | y; }, a, b);
+}
+template <real T> inline packet_mask<T> operator!(packet_mask<T> const & a) {
+    return per_register<packet_mask<T>>([](auto x) { return ~x; }, a);
+}
+
+} // namespace LATHE_VECTOR_ABI
+} // namespace host
+LATHE_NAMESPACE_END
