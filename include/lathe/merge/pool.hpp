@@ -91,7 +91,6 @@ private:
     [[nodiscard]] std::size_t sources() const noexcept { return models_.size() + (base_ != nullptr ? 1 : 0); }
 
     void expect_same_names() const {
-        auto const expected = reference().tensors();
         for (auto const * m : models_)
             for (auto const & t : m->tensors())
                 if (!reference().find(t.name))
