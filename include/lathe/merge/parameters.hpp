@@ -1,84 +1,20 @@
 #pragma once
-/// \file  All floating tensors of a checkpoint as one vector: the x and the gradient of methods that iterate.
+/// \file  Objectives: what a method that iterates minimises over the parameters of a pool.
+#include <lathe/core/parameters.hpp>
 #include <lathe/merge/pool.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace merge {
 
-/// Where each tensor lies in the vector: one after the other, in ascending order of the bytes of the names.
-class parameter_layout {
-    std::vector<tensor_info> tensors_;
-    std::vector<std::size_t> offsets_{0};
-
-public:
-    explicit parameter_layout(std::vector<tensor_info> tensors) : tensors_{std::move(tensors)} {
-        std::ranges::sort(tensors_, {}, &tensor_info::name);
-        for (auto const & t : tensors_)
-            offsets_.push_back(offsets_.back() + t.count());
-    }
-    /// The merged rows of a pool.
-    static parameter_layout of(model_pool const & pool) {
-        std::vector<tensor_info> tensors;
-        for (auto const & r : pool.rows())
-            if (r.merged)
-                tensors.push_back(r.info);
-        return parameter_layout(std::move(tensors));
-    }
-    [[nodiscard]] std::span<tensor_info const> tensors() const noexcept { return tensors_; }
-    /// Elements of the whole vector.
-    [[nodiscard]] std::size_t size() const noexcept { return offsets_.back(); }
-    [[nodiscard]] std::size_t offset(std::size_t tensor) const { return offsets_.at(tensor); }
-    /// The part of x that is tensor i.
-    template <class P> [[nodiscard]] vec_view<P> slice(vec_view<P> x, std::size_t tensor) const {
-        return x.sub(offsets_.at(tensor), offsets_.at(tensor + 1) - offsets_[tensor]);
-    }
-    /// Position of a name. \throws mismatch_error
-    [[nodiscard]] std::size_t find(std::string_view name) const {
-        auto const at = std::ranges::lower_bound(tensors_, name, {}, [](tensor_info const & t) { return std::string_view{t.name}; });
-        if (at == tensors_.end() || at->name != name)
-            throw mismatch_error{"parameters: no tensor '" + std::string{name} + "'"};
-        return static_cast<std::size_t>(at - tensors_.begin());
-    }
-};
+using lathe::parameter_layout;
+using lathe::read_parameters;
+using lathe::write_parameters;
 
 /// A smooth loss over a parameter vector: writes its gradient at x into g, which it owns until it returns, and returns its value.
 template <class F, class B, class T>
 concept differentiable = storage<B, T> && requires(F & f, B & be, cvec<B, T> x, vec<B, T> g) {
     { f.value_and_gradient(be, x, g) } -> std::convertible_to<double>;
 };
-
-/// Reads the tensors of `layout` from a checkpoint into x. \throws mismatch_error if a name is missing or a shape differs
-template <class B, real T>
-    requires elementwise<B, T>
-void read_parameters(B & be, parameter_layout const & layout, checkpoint & from, vec<B, T> x) {
-    window_reader<B, T> reader;
-    for (std::size_t i = 0; i != layout.tensors().size(); ++i) {
-        auto const & t = layout.tensors()[i];
-        auto const found = from.find(t.name);
-        if (!found || from.tensors()[*found].extents != t.extents)
-            throw mismatch_error{std::string{from.label()} + ": tensor '" + t.name + "' "
-                + (found ? "has shape " + to_string(from.tensors()[*found].extents) + ", expected " + to_string(t.extents) : std::string{"is missing"})};
-        for_each_window(t.count(), default_window, [&](std::size_t first, std::size_t count) {
-            ops::map<T>(be, ops::kernels::identity, layout.slice(x, i).sub(first, count), reader.read(be, from, *found, first, count));
-        });
-    }
-}
-
-/// Writes x as the tensors of `layout`, rounded once to their types; begins and finishes the sink.
-template <class B, real T>
-    requires elementwise<B, T>
-void write_parameters(B & be, parameter_layout const & layout, cvec<B, T> x, checkpoint_sink & to, std::map<std::string, std::string> metadata = {}) {
-    to.begin({layout.tensors().begin(), layout.tensors().end()}, std::move(metadata));
-    window_writer<B, T> writer;
-    for (std::size_t i = 0; i != layout.tensors().size(); ++i) {
-        auto const & t = layout.tensors()[i];
-        for_each_window(t.count(), default_window, [&](std::size_t first, std::size_t count) {
-            ops::map<T>(be, ops::kernels::identity, writer.begin(be, to, t, i, first, count), layout.slice(x, i).sub(first, count));
-            writer.end(be, to);
-        });
-    }
-    to.finish();
-}
 
 } // namespace merge
 LATHE_NAMESPACE_END
