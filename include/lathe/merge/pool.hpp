@@ -137,13 +137,13 @@ template <class B, real T> class pool_reader {
 public:
     explicit pool_reader(model_pool const & pool) : pool_(&pool), readers_(pool.size() + (pool.has_base() ? 1 : 0)) {}
 
-    /// Makes elements [first, first + count) of a merged row available.
-    void seek(B & be, model_pool::row const & row, std::size_t first, std::size_t count) {
+    /// Makes elements [first, first + count) of a merged row available; those of the base only if they are asked for.
+    void seek(B & be, model_pool::row const & row, std::size_t first, std::size_t count, bool with_base = true) {
         row_ = &row;
         first_ = first;
         count_ = count;
         operands_.clear();
-        for (std::size_t k = 0; k != readers_.size(); ++k)
+        for (std::size_t k = 0; k != (with_base ? readers_.size() : pool_->size()); ++k)
             operands_.push_back(readers_[k].read(be, pool_->source(k), row.index[k], first, count));
     }
     [[nodiscard]] model_pool const & pool() const noexcept { return *pool_; }
