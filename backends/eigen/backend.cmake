@@ -1,0 +1,1 @@
+lathe_add_backend(eigen PACKAGES "Eigen3 3.4 CONFIG" LINK lathe::lathe Eigen3::Eigen)
