@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything and runs every test. For a bare Debian 12; needs no root where everything is
+# installed. Fails if anything fails, and ends with a count of the tests.
+#   CXX              the compiler that builds (g++ unless set)
+#   LATHE_COMPILERS  those that have to agree on headers and diagnostics ("g++ clang++-19" unless set)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tests/support/install_packages.sh
+started=$SECONDS
+
+install_packages "${build_packages[@]}" catch2 libbenchmark-dev clang-19 clang-format-19 python3 python3-venv git
+export CXX=${CXX:-g++}
+export LATHE_COMPILERS=${LATHE_COMPILERS:-g++ clang++-19}
+jobs=$(nproc)
+if command -v ccache >/dev/null; then
+    export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD
+fi
+
+# Debian keeps its own Python free of pip's packages (PEP 668), hence an environment.
+if ! cmp -s tests/support/requirements.txt build/python/requirements.txt; then
+    say "making build/python"
+    python3 -m venv build/python
+    build/python/bin/pip install --quiet --disable-pip-version-check -r tests/support/requirements.txt
+    cp tests/support/requirements.txt build/python/
+fi
+
+passed=0 failed=0
+# run_tests PRESET ARGUMENTS...: ctest, and its counts added to ours
+run_tests() {
+    local preset=$1 log=build/$1/ctest.log counts
+    shift
+    ctest --preset "$preset" -j "$jobs" "$@" 2>&1 | tee "$log" || true
+    counts=$(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log")
+    if [ -z "$counts" ]; then
+        say "ctest did not run to its end"
+        exit 1
+    fi
+    failed=$((failed + ${counts% *}))
+    passed=$((passed + ${counts#* } - ${counts% *}))
+}
+
+# Optional parts are not optional here: a package that is not found is an error.
+complete=(-DLATHE_IO=ON -DLATHE_REFLECT=ON -DLATHE_EIGEN=ON -DLATHE_BUILD_TESTS=ON
+    -DCMAKE_REQUIRE_FIND_PACKAGE_Catch2=ON -DCMAKE_REQUIRE_FIND_PACKAGE_benchmark=ON)
+
+say "building with $CXX: release"
+cmake --preset release "${complete[@]}"
+cmake --build --preset release
+say "testing: release"
+run_tests release
+
+say "building the unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
+cmake --preset asan "${complete[@]}" -DLATHE_BUILD_EXAMPLES=OFF -DLATHE_BUILD_BENCH=OFF
+cmake --build --preset asan --target lathe_unit_tests
+say "testing: asan"
+run_tests asan
+
+say "took $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" != 0 ]
