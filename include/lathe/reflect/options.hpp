@@ -1,0 +1,280 @@
+#pragma once
+/// \file  Option structs and results as JSON, and descriptions of options for programs and documents.
+#include <lathe/core/error.hpp>
+#include <lathe/reflect/fields.hpp>
+#include <lathe/reflect/suggest.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <ranges>
+#include <vector>
+
+LATHE_NAMESPACE_BEGIN
+namespace reflect {
+
+/// Keeps the order of the fields.
+using json = nlohmann::ordered_json;
+
+/// What a field is to a program that makes flags of fields.
+enum class field_kind : unsigned char { number, integer, boolean, choice, text, list, group, other };
+
+/// One field of an option struct, with everything a person may ask about it.
+struct field_description {
+    std::string_view name, text;
+    field_kind kind;
+    std::string type;                       ///< in words: "number", "list of numbers", "strict|keep_base|intersect"
+    json value;                             ///< the default; null where it is unset
+    std::vector<field_description> fields;  ///< of a group: an option struct inside the struct
+    json (*parse)(std::string_view);        ///< what a person types, as JSON; from_json judges it
+};
+
+template <documented_options Options> std::vector<field_description> describe(Options const & defaults = {});
+
+/// A value for messages: JSON, cut where it gets long.
+inline std::string shown(json const & value) {
+    auto s = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    return s.size() <= 60 ? s : s.substr(0, 57) + "...";
+}
+[[noreturn]] inline void reject(std::string_view path, json const & found, std::string_view expected) {
+    throw option_error{std::string{path}.append(": found ").append(shown(found)).append(", expected ").append(expected)};
+}
+
+/// How a type of field is written, read and typed. Specialise it for a type of your own:
+///   type()                 in words
+///   write(value)           as JSON
+///   read(json, value, path)  \throws option_error that begins with the path of the option
+///   parse(text)            what a person types as the value of a flag, as JSON
+template <class T> struct codec;
+
+/// JSON if the text is that, else the text as a string, which `read` will not take for a number.
+inline json parse_json(std::string_view text) {
+    auto j = json::parse(text, nullptr, false);
+    return j.is_discarded() ? json(std::string{text}) : j;
+}
+
+template <class T>
+    requires std::floating_point<T>
+struct codec<T> {
+    static constexpr auto kind = field_kind::number;
+    static std::string type() { return "number"; }
+    static json write(T const & v) { return v; }
+    static void read(json const & j, T & v, std::string_view path) {
+        if (!j.is_number())
+            reject(path, j, "a number");
+        v = j.get<T>();
+    }
+    static json parse(std::string_view text) {
+        double v = 0;
+        auto const [end, problem] = std::from_chars(text.data(), text.data() + text.size(), v);
+        return problem == std::errc{} && end == text.data() + text.size() && std::isfinite(v) ? json(v) : json(std::string{text});
+    }
+};
+
+template <class T>
+    requires(std::unsigned_integral<T> && !std::same_as<T, bool>)
+struct codec<T> {
+    static constexpr auto kind = field_kind::integer;
+    static std::string type() { return "integer"; }
+    static json write(T const & v) { return v; }
+    static void read(json const & j, T & v, std::string_view path) {
+        auto const limit = std::numeric_limits<T>::max();
+        if (j.is_number_unsigned() && j.get<std::uint64_t>() <= limit)
+            v = static_cast<T>(j.get<std::uint64_t>());
+        else if (auto const d = j.is_number_float() ? j.get<double>() : -1.0; d >= 0 && d == std::floor(d) && d <= 0x1p53 && d <= static_cast<double>(limit))
+            v = static_cast<T>(d); // 1e6, and 20.0 of a writer that knows only doubles
+        else
+            reject(path, j, "an integer from 0 to " + std::to_string(limit));
+    }
+    static json parse(std::string_view text) { return parse_json(text); }
+};
+
+template <> struct codec<bool> {
+    static constexpr auto kind = field_kind::boolean;
+    static std::string type() { return "true|false"; }
+    static json write(bool v) { return v; }
+    static void read(json const & j, bool & v, std::string_view path) {
+        if (!j.is_boolean())
+            reject(path, j, "true or false");
+        v = j.get<bool>();
+    }
+    static json parse(std::string_view text) { return parse_json(text); }
+};
+
+template <> struct codec<std::string> {
+    static constexpr auto kind = field_kind::text;
+    static std::string type() { return "text"; }
+    static json write(std::string const & v) { return v; }
+    static void read(json const & j, std::string & v, std::string_view path) {
+        if (!j.is_string())
+            reject(path, j, "a string");
+        v = j.get<std::string>();
+    }
+    static json parse(std::string_view text) { return std::string{text}; }
+};
+
+template <choice E> struct codec<E> {
+    static constexpr auto kind = field_kind::choice;
+    static std::string type() {
+        std::string s;
+        for (auto const name : enumerators<E>)
+            s.append(s.empty() ? "" : "|").append(name);
+        return s;
+    }
+    static json write(E v) { return std::string{name_of(v)}; }
+    static void read(json const & j, E & v, std::string_view path) {
+        auto const found = j.is_string() ? enumerator_named<E>(j.get_ref<std::string const &>()) : std::nullopt;
+        if (!found)
+            reject(path, j, "one of " + type());
+        v = *found;
+    }
+    static json parse(std::string_view text) { return std::string{text}; }
+};
+
+template <class T> struct codec<std::optional<T>> {
+    static constexpr auto kind = codec<T>::kind;
+    static std::string type() { return codec<T>::type(); }
+    static json write(std::optional<T> const & v) { return v ? codec<T>::write(*v) : json(nullptr); }
+    static void read(json const & j, std::optional<T> & v, std::string_view path) {
+        T value{};
+        codec<T>::read(j, value, path);
+        v = std::move(value);
+    }
+    static json parse(std::string_view text) { return codec<T>::parse(text); }
+};
+
+template <class T> struct codec<std::vector<T>> {
+    static constexpr auto kind = field_kind::list;
+    static std::string type() {
+        auto const element = codec<T>::type();
+        return "list of " + (element == "number" || element == "integer" ? element + "s" : element);
+    }
+    static json write(std::vector<T> const & v) {
+        auto j = json::array();
+        for (auto const & e : v)
+            j.push_back(codec<T>::write(e));
+        return j;
+    }
+    static void read(json const & j, std::vector<T> & v, std::string_view path) {
+        if (!j.is_array())
+            reject(path, j, "a " + type());
+        std::vector<T> values(j.size());
+        for (std::size_t i = 0; i != j.size(); ++i) {
+            T value{};
+            codec<T>::read(j[i], value, std::string{path} + "[" + std::to_string(i) + "]");
+            values[i] = std::move(value);
+        }
+        v = std::move(values);
+    }
+    /// A JSON list, or values between commas.
+    static json parse(std::string_view text) {
+        if (text.starts_with('['))
+            return parse_json(text);
+        auto j = json::array();
+        while (!text.empty()) {
+            auto const comma = std::min(text.find(','), text.size());
+            auto const first = std::min(text.find_first_not_of(' '), comma);
+            j.push_back(codec<T>::parse(text.substr(first, comma - first)));
+            text.remove_prefix(std::min(comma + 1, text.size()));
+        }
+        return j;
+    }
+};
+
+template <class T> struct codec<std::map<std::string, T>> {
+    static constexpr auto kind = field_kind::other;
+    static std::string type() { return "JSON object, name to " + codec<T>::type(); }
+    static json write(std::map<std::string, T> const & v) {
+        auto j = json::object();
+        for (auto const & [name, e] : v)
+            j[name] = codec<T>::write(e);
+        return j;
+    }
+    static void read(json const & j, std::map<std::string, T> & v, std::string_view path) {
+        if (!j.is_object())
+            reject(path, j, "an object, name to " + codec<T>::type());
+        std::map<std::string, T> values;
+        for (auto const & [name, e] : j.items())
+            codec<T>::read(e, values[name], std::string{path} + "['" + name + "']");
+        v = std::move(values);
+    }
+    static json parse(std::string_view text) { return parse_json(text); }
+};
+
+template <class T> inline constexpr bool is_optional = false;
+template <class T> inline constexpr bool is_optional<std::optional<T>> = true;
+
+/// The fields that an object gives; the others keep their values. Null makes an optional field unset and leaves any other.
+/// \throws option_error naming the option, what was found and what was expected; of an unknown key with the nearest known one
+template <reflected T> void read_fields(json const & j, T & value, std::string_view path) {
+    if (!j.is_object())
+        reject(path.empty() ? "options" : path, j, "an object");
+    std::vector<std::string_view> known;
+    for_each_field(value, [&](std::string_view name, auto &) { known.push_back(name); });
+    auto const prefix = path.empty() ? std::string{} : std::string{path} + ".";
+    for (auto const & [key, unused] : j.items())
+        if (std::ranges::find(known, std::string_view{key}) == known.end())
+            throw option_error{prefix + key + ": unknown option; " + suggestion(key, known)};
+    for_each_field(value, [&]<class F>(std::string_view name, F & field) {
+        auto const at = j.find(std::string{name});
+        if (at == j.end())
+            return;
+        if (!at->is_null())
+            codec<F>::read(*at, field, prefix + std::string{name});
+        else if constexpr (is_optional<F>)
+            field.reset();
+    });
+}
+
+template <reflected T> struct codec<T> {
+    static constexpr auto kind = field_kind::group;
+    static std::string type() { return "JSON object"; }
+    static json write(T const & v) {
+        auto j = json::object();
+        for_each_field(v, [&]<class F>(std::string_view name, F const & field) { j[std::string{name}] = codec<F>::write(field); });
+        return j;
+    }
+    static void read(json const & j, T & v, std::string_view path) { read_fields(j, v, path); }
+    static json parse(std::string_view text) { return parse_json(text); }
+};
+
+/// Options or a result as an object with all fields in their order; what is unset, and what is not finite, is null.
+template <reflected T> json to_json(T const & value) { return codec<T>::write(value); }
+
+/// Options from an object: see read_fields. `value` is untouched if it throws.
+template <reflected T> void from_json(json const & j, T & value) {
+    auto changed = value;
+    read_fields(j, changed, {});
+    value = std::move(changed);
+}
+template <reflected T> T options_from(json const & j) {
+    T value{};
+    from_json(j, value);
+    return value;
+}
+
+template <class T> struct without_optional {
+    using type = T;
+};
+template <class T> struct without_optional<std::optional<T>> {
+    using type = T;
+};
+
+/// The fields of an option struct in order, each with its help text, its type and its default.
+template <documented_options Options> std::vector<field_description> describe(Options const & defaults) {
+    std::vector<field_description> all;
+    for_each_field(defaults, [&]<class F>(std::string_view name, F const & field) {
+        using value = typename without_optional<F>::type;
+        std::vector<field_description> inner;
+        if constexpr (reflected<value>)
+            inner = describe<value>();
+        all.push_back({name, help<Options>[all.size()].text, codec<F>::kind, codec<F>::type(), codec<F>::write(field), std::move(inner), &codec<F>::parse});
+    });
+    return all;
+}
+
+} // namespace reflect
+LATHE_NAMESPACE_END
