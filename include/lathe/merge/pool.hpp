@@ -148,6 +148,8 @@ public:
     }
     [[nodiscard]] model_pool const & pool() const noexcept { return *pool_; }
     [[nodiscard]] model_pool::row const & row() const noexcept { return *row_; }
+    /// Position of the row in the pool's rows.
+    [[nodiscard]] std::size_t row_index() const noexcept { return static_cast<std::size_t>(row_ - pool_->rows().data()); }
     [[nodiscard]] std::size_t first() const noexcept { return first_; }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     /// One operand a model, as one operand of a kernel.
@@ -157,15 +159,23 @@ public:
 };
 
 /// A method that makes a window of the result from the windows of the pool at the same place: recipe(be, in, out).
-/// `out` is an output_operand<B, T> or a vec<B, T>.
+/// `out` is an output_operand<B, T> or a vec<B, T>. `static constexpr bool reads_base = false` spares it the base.
 template <class R, class B, class T>
 concept recipe = real<T> && elementwise<B, T> && requires(R & r, B & be, pool_reader<B, T> const & in, output_operand<B, T> out) { r(be, in, out); };
 
-/// Calls f(reader) for every window of every merged row, in order, reading each checkpoint once.
+/// Whether a recipe wants windows of the base.
+template <class R> constexpr bool reads_base() {
+    if constexpr (requires { R::reads_base; })
+        return R::reads_base;
+    else
+        return true;
+}
+
+/// Calls f(reader) for every window of every merged row, in order, reading each checkpoint once (the base if asked for).
 /// Between windows the observer is told the elements done of all, and the token is asked. \returns stopped, or converged
 template <class B, real T, class F, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T>
-status stream(B & be, model_pool const & pool, F && f, control<Obs, Stop> ctl = {}) {
+status stream(B & be, model_pool const & pool, F && f, control<Obs, Stop> ctl = {}, bool with_base = true) {
     pool_reader<B, T> in(pool);
     auto const total = pool.parameters();
     std::size_t done = 0;
@@ -178,7 +188,7 @@ status stream(B & be, model_pool const & pool, F && f, control<Obs, Stop> ctl = 
             stopped = stopped || ctl.stop.stop_requested();
             if (stopped)
                 return;
-            in.seek(be, row, first, count);
+            in.seek(be, row, first, count, with_base);
             f(in);
             done += count;
             ctl.observe(progress{done, total, nan, nan});
@@ -209,11 +219,10 @@ status write(B & be, model_pool const & pool, Recipe & recipe, checkpoint_sink &
     sink.begin(pool.output(), pool.reference().metadata());
     window_writer<B, T> out;
     auto const result = stream<B, T>(be, pool, [&](pool_reader<B, T> const & in) {
-        auto const index = static_cast<std::size_t>(&in.row() - pool.rows().data());
-        auto const target = out.begin(be, sink, in.row().info, index, in.first(), in.count());
+        auto const target = out.begin(be, sink, in.row().info, in.row_index(), in.first(), in.count());
         recipe(be, in, target);
         out.end(be, sink);
-    }, ctl);
+    }, ctl, reads_base<Recipe>());
     if (result == status::stopped)
         return result;
     for (std::size_t i = 0; i != pool.rows().size(); ++i)
