@@ -97,11 +97,11 @@ class layer_depths {
 
 public:
     layer_depths() = default;
-    /// Looks at every name of the range; `projection` makes a name of an element.
-    template <std::ranges::input_range Names, class Projection = std::identity>
-    explicit layer_depths(Names && names, Projection projection = {}) {
-        for (auto const & element : names)
-            if (auto const at = layer_of(std::invoke(projection, element))) {
+    template <class Names>
+        requires std::convertible_to<std::ranges::range_value_t<Names>, std::string_view>
+    explicit layer_depths(Names const & names) {
+        for (std::string_view const name : names)
+            if (auto const at = layer_of(name)) {
                 auto const [stack, fresh] = last_.try_emplace(std::string{at->stack}, at->index);
                 stack->second = std::max(stack->second, at->index);
             }
@@ -134,8 +134,10 @@ public:
         expects_option(schedules.size() <= 1 || schedules.size() == models_, option,
                        std::to_string(schedules.size()) + " values",
                        "one for each of " + std::to_string(models_) + " models");
-        layer_depths const depth(pool.rows(),
-                                 [](model_pool::row const & r) -> std::string_view { return r.info.name; });
+        std::vector<std::string_view> names;
+        for (auto const & row : pool.rows())
+            names.push_back(row.info.name);
+        layer_depths const depth(names);
         values_.reserve(pool.rows().size() * models_);
         for (auto const & row : pool.rows())
             for (std::size_t k = 0; k != models_; ++k) {
