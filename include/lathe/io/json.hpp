@@ -146,6 +146,8 @@ public:
 template <class Reader> void read_json(std::string_view text, std::string_view label, Reader & reader) {
     if (auto const at = first_not_utf8(text))
         reject(label, "encoding", "a byte at " + std::to_string(*at) + " of the JSON text that is not UTF-8", "UTF-8");
+    if (auto const at = text.find('\0'); at != text.npos) // for nlohmann's lexer the text would end there
+        reject(label, "JSON", "a zero byte at " + std::to_string(at), "text");
     if (text.empty() || text.front() != '{')
         reject(label, "JSON", text.empty() ? "no text" : "text that starts with '" + printable(text.substr(0, 1)) + "'",
                "an object, '{' first");
