@@ -16,6 +16,9 @@ namespace host {
 
 /// Elements of one summation block: sums over it are kept in T, lane by lane; sums of blocks in double, in order.
 inline constexpr std::size_t reduction_block = 4096;
+/// Terms a lane sums up before its sum goes on in double: with equal terms the error stays below 32 eps. float gets there at
+/// the end of a block, double half-way.
+inline constexpr std::size_t lane_terms = 256;
 /// Elements of one parallel task. A multiple of reduction_block.
 inline constexpr std::size_t task_elements = 16 * reduction_block;
 
@@ -24,24 +27,44 @@ inline namespace LATHE_VECTOR_ABI {
 /// Elements between load and store: what the first-level cache holds of some ten operands.
 inline constexpr std::size_t cache_block = 512;
 
+/// Elements in memory as packets. Two-byte floats are widened as they are read: a buffer between would cost more than the
+/// widening. Everything else is of type T here.
+template <real T> struct packet_source {
+    std::byte const * data = nullptr;
+    dtype type = dtype_of<T>;
+
+    [[nodiscard]] static constexpr bool reads(dtype t) {
+        return t == dtype_of<T> || (std::same_as<T, float> && (t == dtype::bf16 || t == dtype::f16));
+    }
+    [[nodiscard]] packet<T> at(std::size_t i) const {
+        if constexpr (std::same_as<T, float>) {
+            if (type == dtype::bf16)
+                return widen_packet<bfloat16>(data + 2 * i);
+            if (type == dtype::f16)
+                return widen_packet<half>(data + 2 * i);
+        }
+        return packet<T>::load(reinterpret_cast<T const *>(data) + i); // through an unaligned type only
+    }
+};
+
 /// Reads an operand block by block. `seek` makes elements [first, first + count) available, `at` gives the packet from
 /// element i of them on; the last packet of a block may reach beyond `count`, where it holds zeros.
 template <real T, class Operand> class cursor;
 
-/// A cursor over elements in memory: in place where the type is T and the block is whole packets, else through a buffer.
+/// A cursor over elements in memory: in place where the block is whole packets of a type that can be read, else through a
+/// buffer of T.
 template <real T> class element_cursor {
+    packet_source<T> source_;
     std::vector<T> buffer_;
-    T const * at_ = nullptr;
 
 public:
-    [[nodiscard]] T const * data() const noexcept { return at_; }
-    [[nodiscard]] packet<T> at(std::size_t i) const { return packet<T>::load(at_ + i); }
+    [[nodiscard]] packet_source<T> const & source() const noexcept { return source_; }
+    [[nodiscard]] packet<T> at(std::size_t i) const { return source_.at(i); }
     void seek(dtype type, std::byte const * from, std::size_t count) {
-        if (type == dtype_of<T> && count % packet_size<T> == 0) {
-            at_ = reinterpret_cast<T const *>(from); // read through an unaligned type only
-            return;
-        }
-        load(type, from, count, buffer(count));
+        if (packet_source<T>::reads(type) && count % packet_size<T> == 0)
+            source_ = {from, type};
+        else
+            load(type, from, count, buffer(count));
     }
     /// Where to put `count` elements that are made, not read.
     T * buffer(std::size_t count) {
@@ -49,42 +72,37 @@ public:
             buffer_.resize(cache_block);
         for (std::size_t i = count; i % packet_size<T> != 0; ++i)
             buffer_[i] = T(0);
-        at_ = buffer_.data();
+        source_ = {reinterpret_cast<std::byte const *>(buffer_.data()), dtype_of<T>};
         return buffer_.data();
     }
 };
 template <real T, class P>
     requires std::same_as<std::remove_const_t<P>, T>
-class cursor<T, vec_view<P *>> {
+class cursor<T, vec_view<P *>> : public element_cursor<T> {
     vec_view<P const *> view_;
-    element_cursor<T> elements_;
 
 public:
     explicit cursor(vec_view<P *> v) : view_(v) {}
     void seek(std::size_t first, std::size_t count) {
-        elements_.seek(dtype_of<T>, reinterpret_cast<std::byte const *>(view_.data + first), count);
+        element_cursor<T>::seek(dtype_of<T>, reinterpret_cast<std::byte const *>(view_.data + first), count);
     }
-    [[nodiscard]] T const * data() const noexcept { return elements_.data(); }
-    [[nodiscard]] packet<T> at(std::size_t i) const { return elements_.at(i); }
 };
-template <real T, class P> class cursor<T, storage_view<P *>> {
+template <real T, class P> class cursor<T, storage_view<P *>> : public element_cursor<T> {
     storage_view<std::byte const *> view_;
-    element_cursor<T> elements_;
 
 public:
     explicit cursor(storage_view<P *> v) : view_(v) {}
-    void seek(std::size_t first, std::size_t count) { elements_.seek(view_.type, view_.data + first * size_of(view_.type), count); }
-    [[nodiscard]] T const * data() const noexcept { return elements_.data(); }
-    [[nodiscard]] packet<T> at(std::size_t i) const { return elements_.at(i); }
+    void seek(std::size_t first, std::size_t count) {
+        element_cursor<T>::seek(view_.type, view_.data + first * size_of(view_.type), count);
+    }
 };
-template <real T> class cursor<T, random::uniform_stream> {
+template <real T> class cursor<T, random::uniform_stream> : public element_cursor<T> {
     random::uniform_stream stream_;
-    element_cursor<T> elements_;
 
 public:
     explicit cursor(random::uniform_stream s) : stream_(s) {}
     void seek(std::size_t first, std::size_t count) {
-        T * const out = elements_.buffer(count);
+        T * const out = this->buffer(count);
         std::uint64_t i = stream_.first + first;
         for (std::size_t done = 0; done != count;) {
             auto const quad = stream_.quad(i / 4);
@@ -92,8 +110,6 @@ public:
                 out[done++] = static_cast<T>(quad[lane]);
         }
     }
-    [[nodiscard]] T const * data() const noexcept { return elements_.data(); }
-    [[nodiscard]] packet<T> at(std::size_t i) const { return elements_.at(i); }
 };
 template <real T> class cursor<T, T> {
     T value_;
@@ -113,17 +129,17 @@ public:
 };
 template <real T, class Operand> class cursor<T, list<Operand>> {
     std::vector<cursor<T, Operand>> cursors_;
-    std::vector<T const *> data_;
+    std::vector<packet_source<T>> sources_;
 
 public:
     /// What the kernel sees of a list: packets by index.
     struct packets {
-        T const * const * data;
+        packet_source<T> const * sources;
         std::size_t count, i;
         [[nodiscard]] std::size_t size() const noexcept { return count; }
-        [[nodiscard]] packet<T> operator[](std::size_t k) const { return packet<T>::load(data[k] + i); }
+        [[nodiscard]] packet<T> operator[](std::size_t k) const { return sources[k].at(i); }
     };
-    explicit cursor(list<Operand> const & l) : data_(l.items.size()) {
+    explicit cursor(list<Operand> const & l) : sources_(l.items.size()) {
         cursors_.reserve(l.items.size());
         for (auto const & operand : l.items)
             cursors_.emplace_back(operand);
@@ -131,10 +147,10 @@ public:
     void seek(std::size_t first, std::size_t count) {
         for (std::size_t k = 0; k != cursors_.size(); ++k) {
             cursors_[k].seek(first, count);
-            data_[k] = cursors_[k].data();
+            sources_[k] = cursors_[k].source();
         }
     }
-    [[nodiscard]] packets at(std::size_t i) const { return {data_.data(), data_.size(), i}; }
+    [[nodiscard]] packets at(std::size_t i) const { return {sources_.data(), sources_.size(), i}; }
 };
 
 /// Writes an output block by block: `begin` says where packets go, `end` puts them in place.
@@ -142,117 +158,170 @@ template <real T> class output_cursor {
     std::byte * data_;
     dtype type_;
     std::vector<T> buffer_;
-    T * at_ = nullptr;
+    std::byte * at_ = nullptr; // of packets: in place, or in the buffer
+    dtype written_ = dtype_of<T>;
 
 public:
     explicit output_cursor(vec_view<T *> v) : data_(reinterpret_cast<std::byte *>(v.data)), type_(dtype_of<T>) {}
     explicit output_cursor(storage_view<std::byte *> v) : data_(v.data), type_(v.type) {}
     void begin(std::size_t first, std::size_t count) {
-        if (type_ == dtype_of<T> && count % packet_size<T> == 0) {
-            at_ = reinterpret_cast<T *>(data_ + first * sizeof(T)); // written through an unaligned type only
+        if (packet_source<T>::reads(type_) && count % packet_size<T> == 0) {
+            at_ = data_ + first * size_of(type_);
+            written_ = type_;
             return;
         }
         if (buffer_.empty())
             buffer_.resize(cache_block);
-        at_ = buffer_.data();
+        at_ = reinterpret_cast<std::byte *>(buffer_.data());
+        written_ = dtype_of<T>;
     }
-    void put(std::size_t i, packet<T> const & p) { p.store(at_ + i); }
+    void put(std::size_t i, packet<T> const & p) {
+        if constexpr (std::same_as<T, float>) {
+            if (written_ == dtype::bf16)
+                return narrow_packet<bfloat16>(p, at_ + 2 * i);
+            if (written_ == dtype::f16)
+                return narrow_packet<half>(p, at_ + 2 * i);
+        }
+        p.store(reinterpret_cast<T *>(at_) + i); // through an unaligned type only
+    }
     void end(std::size_t first, std::size_t count) {
-        if (at_ == buffer_.data() && count != 0)
-            store(type_, static_cast<T const *>(at_), count, data_ + first * size_of(type_));
+        if (!buffer_.empty() && at_ == reinterpret_cast<std::byte *>(buffer_.data()))
+            store(type_, static_cast<T const *>(buffer_.data()), count, data_ + first * size_of(type_));
     }
 };
+
+/// A collector takes what a kernel hands out beside its outputs. `collector(task)` makes one for a parallel task, and of that
+///   at(i), at(i, valid)    give what the kernel calls `add(k, value)` on, for the packet from element i of the block on;
+///   end_part(count)        says that cache_block elements (at last, fewer) are through,
+///   end_block(index)       that a summation block is.
+/// This one is for kernels that hand out nothing: they are called without it.
+struct no_collector {
+    constexpr no_collector operator()(std::size_t) const { return {}; }
+    constexpr void end_part(std::size_t) const {}
+    constexpr void end_block(std::size_t) const {}
+};
+
+/// The interpreter: calls the kernel on every packet of n elements; its values go to `outs`, what it adds to the collector.
+template <real T, class Executor, class Kernel, class... Outs, class Collector, class... Ins>
+void interpret(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs, Collector const & collector,
+               Ins const &... ins) {
+    constexpr bool collects = !std::same_as<Collector, no_collector>;
+    e.parallel_for((n + task_elements - 1) / task_elements, [&](std::size_t task) {
+        std::tuple<cursor<T, Ins>...> in{cursor<T, Ins>(ins)...};
+        auto targets = std::apply([](auto const &... out) {
+            return std::array<output_cursor<T>, sizeof...(Outs)>{output_cursor<T>(out)...};
+        }, outs);
+        auto taken = collector(task);
+        auto const on_packet = [&]([[maybe_unused]] auto sums, std::size_t i) {
+            std::apply([&](auto const &... c) {
+                auto const values = [&] {
+                    if constexpr (collects)
+                        return kernel(sums, c.at(i)...);
+                    else
+                        return kernel(c.at(i)...);
+                };
+                if constexpr (sizeof...(Outs) == 0)
+                    values();
+                else if constexpr (sizeof...(Outs) == 1)
+                    targets[0].put(i, packet<T>(values()));
+                else {
+                    auto const v = values();
+                    for (std::size_t k = 0; k != sizeof...(Outs); ++k)
+                        targets[k].put(i, packet<T>(v[k]));
+                }
+            }, in);
+        };
+        auto const last = std::min(n, (task + 1) * task_elements);
+        for (auto block = task * task_elements; block < last; block += reduction_block) {
+            auto const block_end = std::min(last, block + reduction_block);
+            for (auto first = block; first != block_end;) {
+                auto const count = std::min(cache_block, block_end - first);
+                std::apply([&](auto &... c) { (c.seek(first, count), ...); }, in);
+                for (auto & t : targets)
+                    t.begin(first, count);
+                auto const whole = count - count % packet_size<T>;
+                if constexpr (collects) {
+                    for (std::size_t i = 0; i != whole; i += packet_size<T>)
+                        on_packet(taken.at(i), i);
+                    if (whole != count) {
+                        auto const valid = packet_mask<T>::first(count - whole);
+                        on_packet(taken.at(whole, valid), whole);
+                    }
+                } else
+                    for (std::size_t i = 0; i < count; i += packet_size<T>)
+                        on_packet(taken, i);
+                for (auto & t : targets)
+                    t.end(first, count);
+                taken.end_part(count);
+                first += count;
+            }
+            taken.end_block(block / reduction_block);
+        }
+    });
+}
 
 /// out[i] = kernel(in[i]...) for all i < n. With several outputs the kernel returns a std::array of as many values.
 /// An output may be one of the inputs; it must not overlap one otherwise. Time: one pass over every operand.
 template <real T, class Executor, class Kernel, class... Outs, class... Ins>
 void map(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs, Ins const &... ins) {
-    auto const tasks = (n + task_elements - 1) / task_elements;
-    e.parallel_for(tasks, [&](std::size_t task) {
-        std::tuple<cursor<T, Ins>...> in{cursor<T, Ins>(ins)...};
-        std::apply([&](auto const &... out) {
-            std::array<output_cursor<T>, sizeof...(Outs)> targets{output_cursor<T>(out)...};
-            auto const last = std::min(n, (task + 1) * task_elements);
-            for (auto first = task * task_elements; first != last;) {
-                auto const count = std::min(cache_block, last - first);
-                std::apply([&](auto &... c) { (c.seek(first, count), ...); }, in);
-                for (auto & t : targets)
-                    t.begin(first, count);
-                for (std::size_t i = 0; i < count; i += packet_size<T>)
-                    std::apply([&](auto const &... c) {
-                        if constexpr (sizeof...(Outs) == 1)
-                            targets[0].put(i, packet<T>(kernel(c.at(i)...)));
-                        else {
-                            auto const values = kernel(c.at(i)...);
-                            for (std::size_t k = 0; k != sizeof...(Outs); ++k)
-                                targets[k].put(i, packet<T>(values[k]));
-                        }
-                    }, in);
-                for (auto & t : targets)
-                    t.end(first, count);
-                first += count;
-            }
-        }, outs);
-    });
+    interpret<T>(e, kernel, n, outs, no_collector{}, ins...);
 }
 
-/// What a reducing kernel adds to. Partial: the last packet of an odd block counts its first lanes only.
-template <real T, bool Partial> class accumulators {
-    packet<T> * sums_;
-    packet_mask<T> const * valid_;
+/// The collector of sums: over a block in T, lane by lane; the sum of a block in double.
+template <real T> class sum_collector {
+    std::size_t sums_;
+    double * partial_; // block after block
+    std::vector<packet<T>> lanes_;
+
+    /// What the kernel adds to.
+    struct accumulators {
+        packet<T> * sums;
+        void add(std::size_t k, packet<T> const & value) const { sums[k] += value; }
+    };
+    /// At the end of an odd block: counts the first lanes only.
+    struct partial_accumulators {
+        packet<T> * sums;
+        packet_mask<T> const & valid;
+        void add(std::size_t k, packet<T> const & value) const { sums[k] += valid.select(value, packet<T>(T(0))); }
+    };
 
 public:
-    accumulators(packet<T> * sums, packet_mask<T> const * valid) : sums_(sums), valid_(valid) {}
-    void add(std::size_t k, packet<T> const & value) {
-        if constexpr (Partial)
-            sums_[k] += valid_->select(value, packet<T>(T(0)));
-        else
-            sums_[k] += value;
+    sum_collector(std::size_t sums, double * partial) : sums_(sums), partial_(partial) {}
+    [[nodiscard]] sum_collector operator()(std::size_t) const {
+        auto fresh = *this;
+        fresh.lanes_.assign(sums_, packet<T>(T(0)));
+        return fresh;
+    }
+    [[nodiscard]] accumulators at(std::size_t) { return {lanes_.data()}; }
+    [[nodiscard]] partial_accumulators at(std::size_t, packet_mask<T> const & valid) { return {lanes_.data(), valid}; }
+    void end_part(std::size_t) const {}
+    void end_block(std::size_t block) {
+        for (std::size_t k = 0; k != sums_; ++k) {
+            std::array<T, packet_size<T>> values;
+            lanes_[k].store(values.data());
+            for (auto const v : values)
+                partial_[block * sums_ + k] += static_cast<double>(v);
+            lanes_[k] = packet<T>(T(0));
+        }
     }
 };
 
-/// totals[k] += the sum over i < n of what kernel(sums, in[i]...) adds to sums k. Blocks of 4096 elements are summed in T,
-/// lane by lane, their sums in double in order: the same bits for any executor, and for any way to cut a long operand
-/// into calls at multiples of 4096. Time: one pass over every operand, whatever the number of sums.
-template <real T, class Executor, class Kernel, class... Ins>
-void reduce(Executor & e, Kernel const & kernel, std::size_t n, std::span<double> totals, Ins const &... ins) {
+/// As `map`, of a kernel(sums, in[i]...) that also adds to sums: totals[k] += the sum over i < n of what it adds to sums k.
+/// Blocks of 4096 elements are summed in T, lane by lane, their sums in double in order: the same bits for any executor, and
+/// for any way to cut a long operand into calls at multiples of 4096. Time: one pass over every operand, however many sums.
+template <real T, class Executor, class Kernel, class... Outs, class... Ins>
+void map_reduce(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs, std::span<double> totals,
+                Ins const &... ins) {
     auto const sums = totals.size();
     std::vector<double> partial((n + reduction_block - 1) / reduction_block * sums);
-    auto const tasks = (n + task_elements - 1) / task_elements;
-    e.parallel_for(tasks, [&](std::size_t task) {
-        std::tuple<cursor<T, Ins>...> in{cursor<T, Ins>(ins)...};
-        std::vector<packet<T>> lanes(sums);
-        auto const last = std::min(n, (task + 1) * task_elements);
-        for (auto block = task * task_elements; block < last; block += reduction_block) {
-            std::fill(lanes.begin(), lanes.end(), packet<T>(T(0)));
-            auto const block_end = std::min(last, block + reduction_block);
-            for (auto first = block; first != block_end;) {
-                auto const count = std::min(cache_block, block_end - first);
-                auto const whole = count - count % packet_size<T>;
-                std::apply([&](auto &... c) {
-                    (c.seek(first, count), ...);
-                    accumulators<T, false> all(lanes.data(), nullptr);
-                    for (std::size_t i = 0; i != whole; i += packet_size<T>)
-                        kernel(all, c.at(i)...);
-                    if (whole != count) {
-                        auto const valid = packet_mask<T>::first(count - whole);
-                        accumulators<T, true> some(lanes.data(), &valid);
-                        kernel(some, c.at(whole)...);
-                    }
-                }, in);
-                first += count;
-            }
-            auto * const out = partial.data() + block / reduction_block * sums;
-            for (std::size_t k = 0; k != sums; ++k) {
-                std::array<T, packet_size<T>> values;
-                lanes[k].store(values.data());
-                for (auto const v : values)
-                    out[k] += static_cast<double>(v);
-            }
-        }
-    });
+    interpret<T>(e, kernel, n, outs, sum_collector<T>(sums, partial.data()), ins...);
     for (std::size_t i = 0; i != partial.size(); ++i)
         totals[i % sums] += partial[i];
+}
+/// The same without outputs.
+template <real T, class Executor, class Kernel, class... Ins>
+void reduce(Executor & e, Kernel const & kernel, std::size_t n, std::span<double> totals, Ins const &... ins) {
+    map_reduce<T>(e, kernel, n, std::tuple{}, totals, ins...);
 }
 
 } // namespace LATHE_VECTOR_ABI

@@ -28,7 +28,7 @@ inline constexpr auto log = []<class A>(A const & a) {
 };
 /// b is a run-time scalar or a literal.
 inline constexpr auto pow = []<class A, class B>(A const & a, B const & b) {
-    if constexpr (number<A>) return static_cast<A>(std::pow(a, b)); else return a.pow(b);
+    if constexpr (number<A>) return std::pow(a, static_cast<A>(b)); else return a.pow(b);
 };
 /// To the nearest integer, ties to even.
 inline constexpr auto rint = []<class A>(A const & a) {
