@@ -16,6 +16,49 @@ concept differentiable = storage<B, T> && requires(F & f, B & be, cvec<B, T> x, 
     { f.value_and_gradient(be, x, g) } -> std::convertible_to<double>;
 };
 
+/// One smooth loss for each of several tasks, over one parameter vector: value and gradient as above, of the task asked for.
+template <class F, class B, class T>
+concept task_objectives = storage<B, T> && requires(F & f, B & be, std::size_t task, cvec<B, T> x, vec<B, T> g) {
+    { f.size() } -> std::convertible_to<std::size_t>;
+    { f.value_and_gradient(be, task, x, g) } -> std::convertible_to<double>;
+};
+
+/// The sum of the losses of all tasks as one objective. Refers to the tasks. Memory: one more gradient.
+template <class B, real T, class Tasks>
+    requires vector_space<B, T> && task_objectives<Tasks, B, T>
+class sum_of_tasks {
+    Tasks * tasks_;
+    std::optional<buffer_t<B, T>> one_;
+
+public:
+    explicit sum_of_tasks(Tasks & tasks) : tasks_{&tasks} {}
+    double value_and_gradient(B & be, cvec<B, T> x, vec<B, T> g) {
+        double sum = 0;
+        ops::fill(be, T(0), g);
+        if (!one_ || one_->view().n != g.n)
+            one_.emplace(be.template allocate<T>(g.n));
+        for (std::size_t k = 0; k != static_cast<std::size_t>(tasks_->size()); ++k) {
+            sum += static_cast<double>(tasks_->value_and_gradient(be, k, x, one_->view()));
+            ops::axpy(be, T(1), one_->view(), g);
+        }
+        return sum;
+    }
+};
+
+/// The merged rows of a pool: row i is tensor i of its parameter_layout.
+inline std::vector<model_pool::row const *> merged_rows(model_pool const & pool) {
+    std::vector<model_pool::row const *> rows;
+    for (auto const & r : pool.rows())
+        if (r.merged)
+            rows.push_back(&r);
+    return rows;
+}
+
+/// Takes what an iteration says about each of its steps, and drops it.
+struct ignore_steps {
+    template <class... Ts> constexpr void operator()(Ts const &...) const noexcept {}
+};
+
 /// Writes the result of a pool: x, rounded once, in the merged rows (the tensors of its layout), the other rows copied.
 /// Begins and finishes the sink; nothing appears under its name unless all of it was written.
 template <class B, real T>
