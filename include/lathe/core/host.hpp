@@ -290,17 +290,33 @@ public:
     [[nodiscard]] sum_collector operator()(std::size_t) const {
         auto fresh = *this;
         fresh.lanes_.assign(sums_, packet<T>(T(0)));
+        fresh.block_.assign(sums_, 0.0);
         return fresh;
     }
     [[nodiscard]] accumulators at(std::size_t) { return {lanes_.data()}; }
     [[nodiscard]] partial_accumulators at(std::size_t, packet_mask<T> const & valid) { return {lanes_.data(), valid}; }
-    void end_part(std::size_t) const {}
+    void end_part(std::size_t count) {
+        elements_ += count;
+        if (elements_ == lane_terms * packet_size<T>)
+            empty_lanes();
+    }
     void end_block(std::size_t block) {
+        empty_lanes();
+        std::ranges::copy(block_, partial_ + block * sums_);
+        block_.assign(sums_, 0.0);
+    }
+
+private:
+    std::vector<double> block_; // sums of the block so far
+    std::size_t elements_ = 0;  // since the lanes were empty
+
+    void empty_lanes() {
+        elements_ = 0;
         for (std::size_t k = 0; k != sums_; ++k) {
             std::array<T, packet_size<T>> values;
             lanes_[k].store(values.data());
             for (auto const v : values)
-                partial_[block * sums_ + k] += static_cast<double>(v);
+                block_[k] += static_cast<double>(v);
             lanes_[k] = packet<T>(T(0));
         }
     }
