@@ -1,6 +1,6 @@
 #pragma once
-/// \file  Blocks of storage scalars to and from compute scalars, in host memory. Vectorised; the same bits as `widen` and
-///        `narrow`, NaN payloads aside.
+/// \file  Storage scalars to and from compute scalars in host memory, a packet or a block at a time. The same bits as
+///        `widen` and `narrow`, NaN payloads aside.
 #include <lathe/core/dtype.hpp>
 #include <lathe/core/packet.hpp>
 
@@ -8,97 +8,159 @@ LATHE_NAMESPACE_BEGIN
 namespace host {
 inline namespace LATHE_VECTOR_ABI {
 
-// 16 elements at a time: a constant trip count is what compilers vectorise at -O2 too.
-inline constexpr std::size_t conversion_step = 16;
+static_assert(std::endian::native == std::endian::little, "files are little-endian, and read in place");
 
-inline void widen_step(std::uint16_t const * in, float * out, bfloat16) {
-    for (std::size_t i = 0; i != conversion_step; ++i)
-        out[i] = std::bit_cast<float>(static_cast<std::uint32_t>(in[i]) << 16);
+// ---- packets of float: vectors spelled out, because compilers turn the plain loops into something 2 to 7 times slower --
+
+/// Registers of integers: the bits of a packet of floats, and two-byte elements.
+struct integers {
+    typedef std::int32_t word __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef std::uint32_t uword __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef std::uint16_t narrow __attribute__((vector_size(LATHE_VECTOR_BYTES / 2), aligned(1), may_alias));
+    typedef std::uint16_t narrow_pair __attribute__((vector_size(LATHE_VECTOR_BYTES), aligned(1), may_alias));
+};
+using float_register = registers<float>::value;
+
+/// Bits of bf16, of f16 and of f32, each in a lane of 32.
+inline float_register widen_lanes(integers::uword h, bfloat16) { return (float_register)(h << 16); }
+inline float_register widen_lanes(integers::uword h, half) {
+    auto const m = (integers::word)(h & 0x7fffu);
+    // A subnormal is 0.5 + m 2^-24 less 0.5; infinity and NaN get the exponent's missing half.
+    auto const small = (integers::word)((float_register)(m | 0x3f000000) - 0.5f);
+    auto const large = (m << 13) + (112 << 23) + ((m >= 0x7c00) & (112 << 23));
+    auto const tiny = m < 0x400;
+    return (float_register)((integers::word)((h & 0x8000u) << 16) | (small & tiny) | (large & ~tiny));
 }
-inline void narrow_step(float const * in, std::uint16_t * out, bfloat16) {
-    for (std::size_t i = 0; i != conversion_step; ++i) {
-        auto const u = std::bit_cast<std::uint32_t>(in[i]);
-        auto const nan = static_cast<std::uint32_t>(-static_cast<std::int32_t>((u & 0x7fffffffu) > 0x7f800000u));
-        auto const rounded = u + 0x7fffu + (u >> 16 & 1u);
-        out[i] = static_cast<std::uint16_t>(((rounded & ~nan) | ((u | 0x400000u) & nan)) >> 16);
+/// The reverse, rounded to nearest even; the upper 16 bits of each lane hold the result.
+inline integers::uword narrow_lanes(float_register x, bfloat16) {
+    auto const u = (integers::uword)x;
+    auto const nan = (integers::uword)((integers::word)(u & 0x7fffffffu) > 0x7f800000);
+    auto const rounded = u + 0x7fffu + (u >> 16 & 1u);
+    return (rounded & ~nan) | ((u | 0x400000u) & nan);
+}
+inline integers::uword narrow_lanes(float_register x, half) {
+    auto const u = (integers::uword)x;
+    auto const m = (integers::word)(u & 0x7fffffffu);
+    auto const tiny = m < 0x38800000, huge = m >= 0x477ff000, nan = m > 0x7f800000;
+    auto const small = (integers::word)((float_register)(m & tiny) + 0.5f) - 0x3f000000;
+    auto const normal = (m - (112 << 23) + 0xfff + (m >> 13 & 1)) >> 13;
+    auto const special = 0x7c00 | (nan & (0x200 | (m >> 13 & 0x3ff)));
+    auto const r = (small & tiny) | (special & huge) | (normal & ~(tiny | huge));
+    return (u & 0x80000000u) | (integers::uword)(r << 16);
+}
+
+/// 16 elements of S, at any alignment, as floats: exact.
+template <storage_scalar S> inline packet<float> widen_packet(std::byte const * from) {
+    packet<float> p;
+    if constexpr (std::same_as<S, float>)
+        return packet<float>::load(reinterpret_cast<float const *>(from)); // through an unaligned type only
+    else if constexpr (std::same_as<S, double>) {
+        std::array<double, packet_size<float>> in;
+        std::array<float, packet_size<float>> out;
+        std::memcpy(in.data(), from, sizeof in);
+        for (std::size_t i = 0; i != in.size(); ++i)
+            out[i] = static_cast<float>(in[i]);
+        return packet<float>::load(out.data());
     }
-}
 #if LATHE_VECTOR_BYTES > 16
-// The machine converts; f16 -> f32 is exact and f32 -> f16 rounds to nearest even (immediate 0).
-using v8hi = short __attribute__((vector_size(16)));
-using v8sf = float __attribute__((vector_size(32)));
-inline void widen_step(std::uint16_t const * in, float * out, half) {
-    for (std::size_t i = 0; i != conversion_step; i += 8) {
-        v8hi h;
-        std::memcpy(&h, in + i, sizeof h);
-        v8sf const f = __builtin_ia32_vcvtph2ps256(h);
-        std::memcpy(out + i, &f, sizeof f);
+    else if constexpr (std::same_as<S, half>) { // the machine converts
+        typedef short eight_halves __attribute__((vector_size(16)));
+        for (std::size_t k = 0; k != packet_size<float>; k += 8) {
+            eight_halves h;
+            std::memcpy(&h, from + 2 * k, sizeof h);
+            auto const f = __builtin_ia32_vcvtph2ps256(h);
+            std::memcpy(reinterpret_cast<std::byte *>(&p) + sizeof f * (k / 8), &f, sizeof f);
+        }
+        return p;
+    } else {
+        auto const * const in = reinterpret_cast<integers::narrow const *>(from);
+        for (std::size_t k = 0; k != packet_registers; ++k)
+            p.r[k] = widen_lanes(__builtin_convertvector(in[k], integers::uword), S{});
+        return p;
     }
-}
-inline void narrow_step(float const * in, std::uint16_t * out, half) {
-    for (std::size_t i = 0; i != conversion_step; i += 8) {
-        v8sf f;
-        std::memcpy(&f, in + i, sizeof f);
-        v8hi const h = __builtin_ia32_vcvtps2ph256(f, 0);
-        std::memcpy(out + i, &h, sizeof h);
-    }
-}
 #else
-inline std::uint32_t mask_if(bool c) { return static_cast<std::uint32_t>(-static_cast<std::int32_t>(c)); }
-inline void widen_step(std::uint16_t const * in, float * out, half) {
-    for (std::size_t i = 0; i != conversion_step; ++i) {
-        std::uint32_t const h = in[i], m = h & 0x7fffu;
-        // A subnormal is 0.5 + m 2^-24 less 0.5; infinity and NaN get the exponent's missing half.
-        auto const small = std::bit_cast<std::uint32_t>(std::bit_cast<float>(0x3f000000u | m) - 0.5f);
-        auto const large = (m << 13) + (112u << 23) + (mask_if(m >= 0x7c00u) & 112u << 23);
-        auto const tiny = mask_if(m < 0x400u);
-        out[i] = std::bit_cast<float>((h & 0x8000u) << 16 | (small & tiny) | (large & ~tiny));
+    else {
+        auto const * const in = reinterpret_cast<integers::narrow_pair const *>(from);
+        integers::narrow_pair const zero{};
+        for (std::size_t k = 0; k != packet_registers / 2; ++k) { // zero extension: each element between zeros
+            p.r[2 * k] = widen_lanes((integers::uword)__builtin_shufflevector(in[k], zero, 0, 8, 1, 9, 2, 10, 3, 11), S{});
+            p.r[2 * k + 1] = widen_lanes((integers::uword)__builtin_shufflevector(in[k], zero, 4, 12, 5, 13, 6, 14, 7, 15), S{});
+        }
+        return p;
     }
-}
-inline void narrow_step(float const * in, std::uint16_t * out, half) {
-    for (std::size_t i = 0; i != conversion_step; ++i) {
-        auto const u = std::bit_cast<std::uint32_t>(in[i]), m = u & 0x7fffffffu;
-        auto const tiny = mask_if(m < 0x38800000u), huge = mask_if(m >= 0x477ff000u), nan = mask_if(m > 0x7f800000u);
-        auto const below = std::bit_cast<float>(m & tiny) + 0.5f;
-        auto const small = std::bit_cast<std::uint32_t>(below) - 0x3f000000u;
-        auto const normal = (m - (112u << 23) + 0xfffu + (m >> 13 & 1u)) >> 13;
-        auto const special = 0x7c00u | (nan & (0x200u | (m >> 13 & 0x3ffu)));
-        auto const r = (small & tiny) | (special & huge) | (normal & ~(tiny | huge));
-        out[i] = static_cast<std::uint16_t>((u >> 16 & 0x8000u) | r);
-    }
-}
 #endif
+}
+
+/// 16 floats as elements of S, rounded once to nearest even, at any alignment.
+template <storage_scalar S> inline void narrow_packet(packet<float> const & p, std::byte * to) {
+    if constexpr (std::same_as<S, float>)
+        p.store(reinterpret_cast<float *>(to)); // through an unaligned type only
+    else if constexpr (std::same_as<S, double>) {
+        std::array<float, packet_size<float>> in;
+        std::array<double, packet_size<float>> out;
+        p.store(in.data());
+        for (std::size_t i = 0; i != in.size(); ++i)
+            out[i] = static_cast<double>(in[i]);
+        std::memcpy(to, out.data(), sizeof out);
+    }
+#if LATHE_VECTOR_BYTES > 16
+    else if constexpr (std::same_as<S, half>) {
+        typedef float eight_floats __attribute__((vector_size(32)));
+        for (std::size_t k = 0; k != packet_size<float>; k += 8) {
+            eight_floats f;
+            std::memcpy(&f, reinterpret_cast<std::byte const *>(&p) + sizeof f * (k / 8), sizeof f);
+            auto const h = __builtin_ia32_vcvtps2ph256(f, 0); // 0: to nearest even
+            std::memcpy(to + 2 * k, &h, sizeof h);
+        }
+    }
+#elif defined(__SSE2__)
+    else {
+        typedef short eight __attribute__((vector_size(16), aligned(1), may_alias));
+        auto * const out = reinterpret_cast<eight *>(to);
+        for (std::size_t k = 0; k != packet_registers / 2; ++k) // signed, so that nothing saturates
+            out[k] = __builtin_ia32_packssdw128((integers::word)narrow_lanes(p.r[2 * k], S{}) >> 16,
+                                                (integers::word)narrow_lanes(p.r[2 * k + 1], S{}) >> 16);
+    }
+#endif
+#if LATHE_VECTOR_BYTES > 16 || !defined(__SSE2__)
+    else {
+        auto * const out = reinterpret_cast<integers::narrow *>(to);
+        for (std::size_t k = 0; k != packet_registers; ++k)
+            out[k] = __builtin_convertvector(narrow_lanes(p.r[k], S{}) >> 16, integers::narrow);
+    }
+#endif
+}
+
+// ---- blocks ---------------------------------------------------------------------------------------------------------
+
+/// Calls f(i, count) for i = 0, 16, 32, ...: 16 elements, and what is left at the end.
+template <class F> inline void by_packets_of_float(std::size_t n, F && f) {
+    std::size_t i = 0;
+    for (; n - i >= packet_size<float>; i += packet_size<float>)
+        f(i, packet_size<float>);
+    if (i != n)
+        f(i, n - i);
+}
 
 /// n elements of S, at any alignment, as T.
 template <storage_scalar S, real T> inline void widen_block(std::byte const * from, std::size_t n, T * to) {
     if constexpr (std::same_as<S, T>) {
         if (n != 0)
             std::memcpy(to, from, n * sizeof(T));
-    } else if constexpr (real<S>) {
-        std::array<S, conversion_step> in;
-        for (std::size_t i = 0; i < n; i += conversion_step) {
-            auto const count = n - i < conversion_step ? n - i : conversion_step;
+    } else
+        by_packets_of_float(n, [&](std::size_t i, std::size_t count) {
+            std::array<S, packet_size<float>> in{};
             std::memcpy(in.data(), from + i * sizeof(S), count * sizeof(S));
-            for (std::size_t j = 0; j != count; ++j)
-                to[i + j] = static_cast<T>(in[j]);
-        }
-    } else {
-        std::array<std::uint16_t, conversion_step> in{};
-        std::array<float, conversion_step> out;
-        for (std::size_t i = 0; i < n; i += conversion_step) {
-            if (n - i >= conversion_step) [[likely]] {
-                std::memcpy(in.data(), from + 2 * i, sizeof in);
-                if constexpr (std::same_as<T, float>) {
-                    widen_step(in.data(), to + i, S{});
-                    continue;
-                }
-            } else
-                std::memcpy(in.data(), from + 2 * i, 2 * (n - i));
-            widen_step(in.data(), out.data(), S{});
-            for (std::size_t j = 0; j != conversion_step && i + j < n; ++j)
-                to[i + j] = static_cast<T>(out[j]);
-        }
-    }
+            if constexpr (std::same_as<S, double>) {
+                for (std::size_t j = 0; j != count; ++j)
+                    to[i + j] = static_cast<T>(in[j]);
+            } else {
+                std::array<float, packet_size<float>> out;
+                widen_packet<S>(reinterpret_cast<std::byte const *>(in.data())).store(out.data());
+                for (std::size_t j = 0; j != count; ++j)
+                    to[i + j] = static_cast<T>(out[j]);
+            }
+        });
 }
 
 /// n values as elements of S, rounded once to nearest even, at any alignment.
@@ -106,33 +168,24 @@ template <storage_scalar S, real T> inline void narrow_block(T const * from, std
     if constexpr (std::same_as<S, T>) {
         if (n != 0)
             std::memcpy(to, from, n * sizeof(T));
-    } else if constexpr (real<S>) {
-        for (std::size_t i = 0; i != n; ++i) {
-            auto const x = static_cast<S>(from[i]);
-            std::memcpy(to + i * sizeof(S), &x, sizeof x);
-        }
-    } else {
-        std::array<float, conversion_step> in{};
-        std::array<std::uint16_t, conversion_step> out;
-        for (std::size_t i = 0; i < n; i += conversion_step) {
-            auto const count = n - i < conversion_step ? n - i : conversion_step;
-            if constexpr (std::same_as<T, float>) {
-                if (count == conversion_step) [[likely]] {
-                    narrow_step(from + i, out.data(), S{});
-                    std::memcpy(to + 2 * i, out.data(), sizeof out);
-                    continue;
+    } else
+        by_packets_of_float(n, [&](std::size_t i, std::size_t count) {
+            std::array<S, packet_size<float>> out;
+            if constexpr (real<S>) {
+                for (std::size_t j = 0; j != count; ++j)
+                    out[j] = static_cast<S>(from[i + j]);
+            } else {
+                std::array<float, packet_size<float>> in{};
+                for (std::size_t j = 0; j != count; ++j) {
+                    if constexpr (std::same_as<T, float>)
+                        in[j] = from[i + j];
+                    else
+                        in[j] = round_to_odd(from[i + j]);
                 }
+                narrow_packet<S>(packet<float>::load(in.data()), reinterpret_cast<std::byte *>(out.data()));
             }
-            for (std::size_t j = 0; j != count; ++j) {
-                if constexpr (std::same_as<T, float>)
-                    in[j] = from[i + j];
-                else
-                    in[j] = round_to_odd(from[i + j]);
-            }
-            narrow_step(in.data(), out.data(), S{});
-            std::memcpy(to + 2 * i, out.data(), 2 * count);
-        }
-    }
+            std::memcpy(to + i * sizeof(S), out.data(), count * sizeof(S));
+        });
 }
 
 /// n elements of a floating type known at run time, as T. \throws unsupported_error
