@@ -10,20 +10,29 @@ inline namespace LATHE_VECTOR_ABI {
 
 static_assert(std::endian::native == std::endian::little, "files are little-endian, and read in place");
 
-// ---- packets of float: vectors spelled out, because compilers turn the plain loops into something 2 to 7 times slower --
+// ---- packets of float: vectors spelled out, because compilers turn the plain loops into something 2 to 7 times slower
+// --
 
-/// Registers of integers: the bits of a packet of floats, and two-byte elements.
+/// Registers of integers: words are the bits of floats, shorts are two-byte elements.
 struct integers {
     typedef std::int32_t word __attribute__((vector_size(LATHE_VECTOR_BYTES)));
     typedef std::uint32_t uword __attribute__((vector_size(LATHE_VECTOR_BYTES)));
-    typedef std::uint16_t narrow __attribute__((vector_size(LATHE_VECTOR_BYTES / 2), aligned(1), may_alias));
-    typedef std::uint16_t narrow_pair __attribute__((vector_size(LATHE_VECTOR_BYTES), aligned(1), may_alias));
+    typedef std::uint64_t uquad __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef std::uint16_t ushort __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef std::uint16_t half_of_ushort __attribute__((vector_size(LATHE_VECTOR_BYTES / 2)));
 };
 using float_register = registers<float>::value;
 
-/// Bits of bf16, of f16 and of f32, each in a lane of 32.
-inline float_register widen_lanes(integers::uword h, bfloat16) { return (float_register)(h << 16); }
-inline float_register widen_lanes(integers::uword h, half) {
+/// A register from memory of any type and alignment, and back.
+template <class Register> inline Register load_register(std::byte const * from) {
+    Register r;
+    std::memcpy(&r, from, sizeof r);
+    return r;
+}
+template <class Register> inline void store_register(Register r, std::byte * to) { std::memcpy(to, &r, sizeof r); }
+
+/// Floats from the bits of f16, each in the lower half of a word. Exact.
+inline float_register widen_halves(integers::uword h) {
     auto const m = (integers::word)(h & 0x7fffu);
     // A subnormal is 0.5 + m 2^-24 less 0.5; infinity and NaN get the exponent's missing half.
     auto const small = (integers::word)((float_register)(m | 0x3f000000) - 0.5f);
@@ -31,7 +40,7 @@ inline float_register widen_lanes(integers::uword h, half) {
     auto const tiny = m < 0x400;
     return (float_register)((integers::word)((h & 0x8000u) << 16) | (small & tiny) | (large & ~tiny));
 }
-/// The reverse, rounded to nearest even; the upper 16 bits of each lane hold the result.
+/// Elements from floats, rounded to nearest even, each in the upper half of a word.
 inline integers::uword narrow_lanes(float_register x, bfloat16) {
     auto const u = (integers::uword)x;
     auto const nan = (integers::uword)((integers::word)(u & 0x7fffffffu) > 0x7f800000);
@@ -49,85 +58,108 @@ inline integers::uword narrow_lanes(float_register x, half) {
     return (u & 0x80000000u) | (integers::uword)(r << 16);
 }
 
-/// 16 elements of S, at any alignment, as floats: exact.
-template <storage_scalar S> inline packet<float> widen_packet(std::byte const * from) {
-    packet<float> p;
-    if constexpr (std::same_as<S, float>)
-        return packet<float>::load(reinterpret_cast<float const *>(from)); // through an unaligned type only
-    else if constexpr (std::same_as<S, double>) {
-        std::array<double, packet_size<float>> in;
-        std::array<float, packet_size<float>> out;
-        std::memcpy(in.data(), from, sizeof in);
-        for (std::size_t i = 0; i != in.size(); ++i)
-            out[i] = static_cast<float>(in[i]);
-        return packet<float>::load(out.data());
-    }
-#if LATHE_VECTOR_BYTES > 16
-    else if constexpr (std::same_as<S, half>) { // the machine converts
-        typedef short eight_halves __attribute__((vector_size(16)));
-        for (std::size_t k = 0; k != packet_size<float>; k += 8) {
-            eight_halves h;
-            std::memcpy(&h, from + 2 * k, sizeof h);
-            auto const f = __builtin_ia32_vcvtph2ps256(h);
-            std::memcpy(reinterpret_cast<std::byte *>(&p) + sizeof f * (k / 8), &f, sizeof f);
-        }
-        return p;
-    } else {
-        auto const * const in = reinterpret_cast<integers::narrow const *>(from);
-        for (std::size_t k = 0; k != packet_registers; ++k)
-            p.r[k] = widen_lanes(__builtin_convertvector(in[k], integers::uword), S{});
-        return p;
-    }
-#else
-    else {
-        auto const * const in = reinterpret_cast<integers::narrow_pair const *>(from);
-        integers::narrow_pair const zero{};
-        for (std::size_t k = 0; k != packet_registers / 2; ++k) { // zero extension: each element between zeros
-            p.r[2 * k] = widen_lanes((integers::uword)__builtin_shufflevector(in[k], zero, 0, 8, 1, 9, 2, 10, 3, 11), S{});
-            p.r[2 * k + 1] = widen_lanes((integers::uword)__builtin_shufflevector(in[k], zero, 4, 12, 5, 13, 6, 14, 7, 15), S{});
-        }
-        return p;
-    }
+#if LATHE_VECTOR_BYTES < 64
+/// Words from the shorts of two registers by turns, `low` in the lower halves: those of the first, or of the second
+/// half of the elements. 32-byte registers interleave within their halves, so there the middle quarters must have been
+/// swapped.
+inline integers::uword interleave_first(integers::ushort low, integers::ushort high) {
+#    if LATHE_VECTOR_BYTES == 32
+    return (integers::uword)__builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11,
+                                                    27);
+#    else
+    return (integers::uword)__builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
+#    endif
+}
+inline integers::uword interleave_second(integers::ushort low, integers::ushort high) {
+#    if LATHE_VECTOR_BYTES == 32
+    return (integers::uword)__builtin_shufflevector(low, high, 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15,
+                                                    31);
+#    else
+    return (integers::uword)__builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
+#    endif
+}
+/// Swaps the middle quarters of a 32-byte register.
+template <class Register> inline Register swap_quarters(Register r) {
+#    if LATHE_VECTOR_BYTES == 32
+    return (Register)__builtin_shufflevector((integers::uquad)r, (integers::uquad)r, 0, 2, 1, 3);
+#    else
+    return r;
+#    endif
+}
 #endif
+
+/// f(k) for every register k of a packet, or every second one, without a loop: packets stay in registers.
+template <std::size_t Step, class F> inline void for_each_register(F f) {
+    [&]<std::size_t... K>(std::index_sequence<K...>) {
+        (f(K * Step), ...);
+    }(std::make_index_sequence<packet_registers / Step>{});
 }
 
-/// 16 floats as elements of S, rounded once to nearest even, at any alignment.
-template <storage_scalar S> inline void narrow_packet(packet<float> const & p, std::byte * to) {
-    if constexpr (std::same_as<S, float>)
-        p.store(reinterpret_cast<float *>(to)); // through an unaligned type only
-    else if constexpr (std::same_as<S, double>) {
-        std::array<float, packet_size<float>> in;
-        std::array<double, packet_size<float>> out;
-        p.store(in.data());
-        for (std::size_t i = 0; i != in.size(); ++i)
-            out[i] = static_cast<double>(in[i]);
-        std::memcpy(to, out.data(), sizeof out);
-    }
+/// 16 elements of a two-byte type, at any alignment, as floats: exact.
+template <storage_scalar S> inline packet<float> widen_packet(std::byte const * from) {
+    packet<float> p;
 #if LATHE_VECTOR_BYTES > 16
-    else if constexpr (std::same_as<S, half>) {
-        typedef float eight_floats __attribute__((vector_size(32)));
-        for (std::size_t k = 0; k != packet_size<float>; k += 8) {
-            eight_floats f;
-            std::memcpy(&f, reinterpret_cast<std::byte const *>(&p) + sizeof f * (k / 8), sizeof f);
-            auto const h = __builtin_ia32_vcvtps2ph256(f, 0); // 0: to nearest even
-            std::memcpy(to + 2 * k, &h, sizeof h);
-        }
-    }
-#elif defined(__SSE2__)
-    else {
-        typedef short eight __attribute__((vector_size(16), aligned(1), may_alias));
-        auto * const out = reinterpret_cast<eight *>(to);
-        for (std::size_t k = 0; k != packet_registers / 2; ++k) // signed, so that nothing saturates
-            out[k] = __builtin_ia32_packssdw128((integers::word)narrow_lanes(p.r[2 * k], S{}) >> 16,
-                                                (integers::word)narrow_lanes(p.r[2 * k + 1], S{}) >> 16);
+    if constexpr (std::same_as<S, half>) { // the machine converts
+        typedef short eight_halves __attribute__((vector_size(16)));
+        for_each_register<1>([&](std::size_t k) {
+            std::array<decltype(__builtin_ia32_vcvtph2ps256(eight_halves{})), LATHE_VECTOR_BYTES / 32> f;
+            for (std::size_t e = 0; e != f.size(); ++e)
+                f[e] = __builtin_ia32_vcvtph2ps256(
+                    load_register<eight_halves>(from + (k * f.size() + e) * sizeof(eight_halves)));
+            std::memcpy(&p.r[k], f.data(), sizeof f);
+        });
+        return p;
     }
 #endif
-#if LATHE_VECTOR_BYTES > 16 || !defined(__SSE2__)
-    else {
-        auto * const out = reinterpret_cast<integers::narrow *>(to);
-        for (std::size_t k = 0; k != packet_registers; ++k)
-            out[k] = __builtin_convertvector(narrow_lanes(p.r[k], S{}) >> 16, integers::narrow);
+#if LATHE_VECTOR_BYTES == 64
+    p.r[0] =
+        (float_register)(__builtin_convertvector(load_register<integers::half_of_ushort>(from), integers::uword) << 16);
+#else
+    for_each_register<2>([&](std::size_t k) {
+        auto const shorts = swap_quarters(load_register<integers::ushort>(from + k / 2 * sizeof(integers::ushort)));
+        integers::ushort const zero{};
+        if constexpr (std::same_as<S, bfloat16>) { // a bfloat16 is the upper half of a float
+            p.r[k] = (float_register)interleave_first(zero, shorts);
+            p.r[k + 1] = (float_register)interleave_second(zero, shorts);
+        } else {
+            p.r[k] = widen_halves(interleave_first(shorts, zero));
+            p.r[k + 1] = widen_halves(interleave_second(shorts, zero));
+        }
+    });
+#endif
+    return p;
+}
+
+/// 16 floats as elements of a two-byte type, rounded once to nearest even, at any alignment.
+template <storage_scalar S> inline void narrow_packet(packet<float> const & p, std::byte * to) {
+#if LATHE_VECTOR_BYTES > 16
+    if constexpr (std::same_as<S, half>) {
+        typedef float eight_floats __attribute__((vector_size(32)));
+        for_each_register<1>([&](std::size_t k) {
+            std::array<eight_floats, LATHE_VECTOR_BYTES / 32> f;
+            std::memcpy(f.data(), &p.r[k], sizeof f);
+            for (std::size_t e = 0; e != f.size(); ++e) // 0: to nearest even
+                store_register(__builtin_ia32_vcvtps2ph256(f[e], 0), to + (k * f.size() + e) * 16);
+        });
+        return;
     }
+#endif
+#if LATHE_VECTOR_BYTES < 64 && defined(__SSE2__)
+    for_each_register<2>([&](std::size_t k) { // packed as signed numbers that fit, so that nothing saturates
+        auto const first = (integers::word)narrow_lanes(p.r[k], S{}) >> 16;
+        auto const second = (integers::word)narrow_lanes(p.r[k + 1], S{}) >> 16;
+#    if LATHE_VECTOR_BYTES == 32
+        auto const shorts = __builtin_ia32_packssdw256(first, second);
+#    else
+        auto const shorts = __builtin_ia32_packssdw128(first, second);
+#    endif
+        store_register(swap_quarters(shorts), to + k / 2 * sizeof shorts);
+    });
+#else
+    for_each_register<1>([&](std::size_t k) {
+        store_register(__builtin_convertvector(narrow_lanes(p.r[k], S{}) >> 16, integers::half_of_ushort),
+                       to + k * sizeof(integers::half_of_ushort));
+    });
 #endif
 }
 
@@ -151,15 +183,13 @@ template <storage_scalar S, real T> inline void widen_block(std::byte const * fr
         by_packets_of_float(n, [&](std::size_t i, std::size_t count) {
             std::array<S, packet_size<float>> in{};
             std::memcpy(in.data(), from + i * sizeof(S), count * sizeof(S));
-            if constexpr (std::same_as<S, double>) {
-                for (std::size_t j = 0; j != count; ++j)
-                    to[i + j] = static_cast<T>(in[j]);
-            } else {
-                std::array<float, packet_size<float>> out;
+            std::array<compute_t<S>, packet_size<float>> out;
+            if constexpr (real<S>)
+                out = in;
+            else
                 widen_packet<S>(reinterpret_cast<std::byte const *>(in.data())).store(out.data());
-                for (std::size_t j = 0; j != count; ++j)
-                    to[i + j] = static_cast<T>(out[j]);
-            }
+            for (std::size_t j = 0; j != count; ++j)
+                to[i + j] = static_cast<T>(out[j]);
         });
 }
 
@@ -170,20 +200,18 @@ template <storage_scalar S, real T> inline void narrow_block(T const * from, std
             std::memcpy(to, from, n * sizeof(T));
     } else
         by_packets_of_float(n, [&](std::size_t i, std::size_t count) {
-            std::array<S, packet_size<float>> out;
-            if constexpr (real<S>) {
-                for (std::size_t j = 0; j != count; ++j)
-                    out[j] = static_cast<S>(from[i + j]);
-            } else {
-                std::array<float, packet_size<float>> in{};
-                for (std::size_t j = 0; j != count; ++j) {
-                    if constexpr (std::same_as<T, float>)
-                        in[j] = from[i + j];
-                    else
-                        in[j] = round_to_odd(from[i + j]);
-                }
-                narrow_packet<S>(packet<float>::load(in.data()), reinterpret_cast<std::byte *>(out.data()));
+            std::array<compute_t<S>, packet_size<float>> in{};
+            for (std::size_t j = 0; j != count; ++j) {
+                if constexpr (!real<S> && std::same_as<T, double>)
+                    in[j] = round_to_odd(from[i + j]);
+                else
+                    in[j] = static_cast<compute_t<S>>(from[i + j]);
             }
+            std::array<S, packet_size<float>> out;
+            if constexpr (real<S>)
+                out = in;
+            else
+                narrow_packet<S>(packet<float>::load(in.data()), reinterpret_cast<std::byte *>(out.data()));
             std::memcpy(to + i * sizeof(S), out.data(), count * sizeof(S));
         });
 }

@@ -73,7 +73,7 @@ template <real T> struct packet {
     }
     static packet load(T const * p) {
         return [&]<std::size_t... K>(std::index_sequence<K...>) {
-            auto const * const q = reinterpret_cast<unaligned const *>(p);
+            unaligned const * const q = reinterpret_cast<unaligned const *>(p); // auto would drop the alignment
             packet x;
             ((x.r[K] = q[K]), ...);
             return x;
@@ -81,7 +81,7 @@ template <real T> struct packet {
     }
     void store(T * p) const {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
-            auto * const q = reinterpret_cast<unaligned *>(p);
+            unaligned * const q = reinterpret_cast<unaligned *>(p);
             ((q[K] = r[K]), ...);
         }(std::make_index_sequence<packet_registers>{});
     }
