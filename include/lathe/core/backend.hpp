@@ -72,7 +72,7 @@ template <class B, class T>
 concept has_dot = has_reduce<B, T> || requires(B & be, cvec<B, T> x) { { be.dot(x, x) } -> std::same_as<T>; };
 /// gemm(op, op, a, A, B, b, C): C = a op(A) op(B) + b C; C is not read where b is 0.
 template <class B, class T>
-concept has_gemm = requires(B & be, op o, T a, cmat<B, T> A, mat<B, T> C) { be.gemm(o, o, a, A, A, a, C); };
+concept has_gemm = host_addressable<B, T> || requires(B & be, op o, T a, cmat<B, T> A, mat<B, T> C) { be.gemm(o, o, a, A, A, a, C); };
 
 /// Linear combinations.
 template <class B, class T>

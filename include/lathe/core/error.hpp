@@ -30,6 +30,10 @@ struct mismatch_error : error {
 struct non_finite_error : error {
     using error::error;
 };
+/// A matrix that has to be inverted is singular to working precision.
+struct singular_error : error {
+    using error::error;
+};
 /// A file is not what its format demands. Names the file and the rule.
 struct format_error : error {
     using error::error;

@@ -5,6 +5,7 @@
 /// The object and the member are different entities, so a default can never call itself. A backend states which members it
 /// meant to be used by `static_assert(all_live<backend, T, ops::axpby_fn, ...>)`: a drifted signature fails there.
 #include <lathe/core/backend.hpp>
+#include <lathe/core/gemm.hpp>
 #include <lathe/core/host.hpp>
 
 LATHE_NAMESPACE_BEGIN
@@ -225,7 +226,13 @@ struct gemm_fn {
         auto const rows = oa == op::none ? A.rows : A.cols, inner = oa == op::none ? A.cols : A.rows;
         auto const inner_b = ob == op::none ? Bm.rows : Bm.cols, cols = ob == op::none ? Bm.cols : Bm.rows;
         expects_shape(inner == inner_b && rows == C.rows && cols == C.cols, "gemm: the extents do not fit");
-        be.gemm(oa, ob, alpha, cmat<B, T>(A), cmat<B, T>(Bm), beta, C);
+        if constexpr (requires { be.gemm(oa, ob, alpha, cmat<B, T>(A), cmat<B, T>(Bm), beta, C); })
+            be.gemm(oa, ob, alpha, cmat<B, T>(A), cmat<B, T>(Bm), beta, C);
+        else {
+            static_assert(host_addressable<B, T>, "the backend's gemm does not take these operands");
+            auto && e = host::executor_of(be);
+            host::gemm<T>(e, oa, ob, alpha, cmat<B, T>(A), cmat<B, T>(Bm), beta, C);
+        }
     }
 };
 inline constexpr gemm_fn gemm{};

@@ -62,6 +62,11 @@ template <device_pointer P> struct mat_view {
 };
 
 /// How gemm takes an operand.
+    /// \throws shape_error
+    [[nodiscard]] constexpr mat_view first_rows(std::size_t count) const {
+        expects_shape(count <= rows, "mat_view::first_rows: out of range");
+        return {data, count, cols, ld};
+    }
 enum class op : unsigned char { none, transpose };
 
 /// Any contiguous host range (std::span, Eigen::Map, xt::adapt, an mmap) is a view already.

@@ -4,6 +4,7 @@
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
+#include <Eigen/QR>
 #include <Eigen/SVD>
 
 LATHE_NAMESPACE_BEGIN
@@ -81,6 +82,53 @@ public:
             else
                 ob == op::none ? run(x.transpose(), y) : run(x.transpose(), y.transpose());
         });
+    }
+
+    /// A = left^T diag(s) right, thin, in double. A much longer side is first reduced to the shorter one.
+    /// Compiling it takes 20 s where it is used. \returns whether Eigen's divide and conquer succeeded
+    template <real T> bool svd(mat_view<T const *> a, mat_view<T *> left, std::span<double> s, mat_view<T *> right) {
+        using matrix = Eigen::MatrixXd;
+        bool const wide = a.rows < a.cols;
+        auto const & long_side = wide ? right : left;
+        auto const & short_side = wide ? left : right;
+        matrix m = wide ? matrix(as_eigen(a).transpose().template cast<double>()) : matrix(as_eigen(a).template cast<double>());
+        Eigen::HouseholderQR<matrix> qr;
+        bool const reduce = m.rows() >= 2 * m.cols();
+        if (reduce) {
+            qr.compute(m);
+            m = qr.matrixQR().topRows(m.cols()).template triangularView<Eigen::Upper>();
+        }
+        Eigen::BDCSVD<matrix> const solver(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
+        if (solver.info() != Eigen::Success || !solver.matrixU().allFinite() || !solver.matrixV().allFinite())
+            return false;
+        std::ranges::copy_n(solver.singularValues().data(), static_cast<std::ptrdiff_t>(s.size()), s.begin());
+        as_eigen(short_side) = solver.matrixV().transpose().template cast<T>();
+        if (reduce) {
+            m = matrix::Identity(qr.rows(), m.cols()) * solver.matrixU();
+            m.applyOnTheLeft(qr.householderQ());
+            as_eigen(long_side) = m.transpose().template cast<T>();
+        } else
+            as_eigen(long_side) = solver.matrixU().transpose().template cast<T>();
+        return true;
+    }
+
+    /// op(x) := (A + ridge I)^-1 op(x) for a symmetric positive definite matrix of which the lower triangle is read, in
+    /// double. \returns the smallest pivot as a part of its diagonal element; not positive if there is no factorisation
+    template <real T> double solve_spd(mat_view<T const *> a, double ridge, op o, mat_view<T *> x) {
+        using matrix = Eigen::MatrixXd;
+        matrix m = as_eigen(a).template cast<double>();
+        m.diagonal().array() += ridge;
+        Eigen::VectorXd const diagonal = m.diagonal();
+        Eigen::LLT<matrix, Eigen::Lower> const solver(std::move(m));
+        if (solver.info() != Eigen::Success || !(diagonal.minCoeff() > 0))
+            return 0;
+        matrix y = o == op::none ? matrix(as_eigen(x).template cast<double>()) : matrix(as_eigen(x).transpose().template cast<double>());
+        solver.solveInPlace(y);
+        if (o == op::none)
+            as_eigen(x) = y.template cast<T>();
+        else
+            as_eigen(x) = y.transpose().template cast<T>();
+        return (solver.matrixLLT().diagonal().array().square() / diagonal.array()).minCoeff();
     }
 };
 
