@@ -15,7 +15,8 @@ fi
 
 for compiler in $(compilers); do
     [ "$(realpath "$(command -v "$compiler")")" = "$(realpath "$(command -v "${CXX:-g++}")")" ] && continue
-    find tests/static tests/unit tests/replay examples -name '*.cpp' 2>/dev/null | sort | sed "s|^|$compiler |"
+    find tests examples bench -name '*.cpp' | grep -vE '^tests/(negative|odr|consumers)/' | sort | sed "s|^|$compiler |"
 done > "$work/jobs"
+[ -s "$work/jobs" ] || { echo "no source, no second compiler" && exit 1; }
 jobs_of < "$work/jobs"
 echo "$(wc -l < "$work/jobs") sources accepted by:" $(cut -d' ' -f1 "$work/jobs" | sort -u)
