@@ -8,7 +8,10 @@
 LATHE_NAMESPACE_BEGIN
 
 /// What a pointer, plain or fancy, points to.
-template <class P> struct pointee {
+template <class P> struct pointee {};
+template <class P>
+    requires requires { typename P::element_type; }
+struct pointee<P> {
     using type = typename P::element_type;
 };
 template <class T> struct pointee<T *> {
@@ -59,14 +62,14 @@ template <device_pointer P> struct mat_view {
         expects_shape(i < rows, "mat_view::row: out of range");
         return {data + static_cast<std::ptrdiff_t>(i * ld), cols};
     }
-};
-
-/// How gemm takes an operand.
     /// \throws shape_error
     [[nodiscard]] constexpr mat_view first_rows(std::size_t count) const {
         expects_shape(count <= rows, "mat_view::first_rows: out of range");
         return {data, count, cols, ld};
     }
+};
+
+/// How gemm takes an operand.
 enum class op : unsigned char { none, transpose };
 
 /// Any contiguous host range (std::span, Eigen::Map, xt::adapt, an mmap) is a view already.
