@@ -3,9 +3,9 @@
 ///        requires. What compiles and runs on archetype<floor> asks for no more than that floor.
 ///
 /// The library cannot look through a pointer, compare, index or default-construct one; buffers are move-only; arguments
-/// are taken in exactly the documented types. Memory is reached by upload and download alone, fresh memory holds NaN, and
-/// whatever an operation touches has to lie inside a living buffer of the same backend, else it throws std::logic_error.
-/// Calls are logged, host synchronisations and memory counted.
+/// are taken in exactly the documented types. Memory is reached by upload and download alone, fresh memory holds NaN,
+/// and whatever an operation touches has to lie inside a living buffer of the same backend, else it throws
+/// std::logic_error. Calls are logged, host synchronisations and memory counted.
 ///
 ///     testing::archetype<testing::floor::elementwise> be;
 ///     merge::linear(be, pool, sink, options);
@@ -75,7 +75,8 @@ struct opaque_memory {
         if (!p.block_->alive)
             throw std::logic_error{"archetype: memory whose buffer is gone"};
         auto const size = p.block_->elements.size();
-        if (p.offset_ < 0 || static_cast<std::size_t>(p.offset_) > size || n > size - static_cast<std::size_t>(p.offset_))
+        if (p.offset_ < 0 || static_cast<std::size_t>(p.offset_) > size
+            || n > size - static_cast<std::size_t>(p.offset_))
             throw std::logic_error{"archetype: an operation reaches outside its buffer"};
     }
 };
@@ -115,8 +116,7 @@ public:
         friend class archetype;
 
         buffer(void const * owner, std::size_t n, E value, std::shared_ptr<memory_use> memory)
-            : block_(std::make_shared<opaque_block<E>>(std::vector<E>(n, value), owner)),
-              memory_(std::move(memory)) {
+            : block_(std::make_shared<opaque_block<E>>(std::vector<E>(n, value), owner)), memory_(std::move(memory)) {
             memory_->now += n;
             memory_->peak = std::max(memory_->peak, memory_->now);
         }
@@ -278,7 +278,8 @@ private:
         auto const n = interpreter::extent(first);
         for (std::size_t begin = 0; begin < n; begin += host::reduction_block) {
             std::vector<compensated_sum> sums(totals.size());
-            interpreter::reduce_range(kernel, std::span{sums}, begin, std::min(n, begin + host::reduction_block), first, ins...);
+            interpreter::reduce_range(kernel, std::span{sums}, begin, std::min(n, begin + host::reduction_block), first,
+                                      ins...);
             for (std::size_t k = 0; k != sums.size(); ++k)
                 totals[k] += static_cast<double>(sums[k].value());
         }

@@ -6,9 +6,11 @@
 ///
 /// Laws of a floor are asked of backends that model it. What they demand beyond core/backend.hpp:
 /// - Memory: an operation writes its outputs and nothing beside them, wherever they begin.
-/// - Kernels: + - * and comparisons are exact (a product may be fused into a sum); / and sqrt are within 3 ulp, exp and log
+/// - Kernels: + - * and comparisons are exact (a product may be fused into a sum); / and sqrt are within 3 ulp, exp and
+/// log
 ///   within 4, pow within 16; abs, rint, select, min, max, sign are exact. NaN and infinity stay at their element.
-/// - Sums: |error| <= 32 eps sum |terms| to 2^24 terms, for double 32 eps + 2^-15 eps a term (sums of blocks are added in
+/// - Sums: |error| <= 32 eps sum |terms| to 2^24 terms, for double 32 eps + 2^-15 eps a term (sums of blocks are added
+/// in
 ///   double); the same bits each time, and for any way to cut a long operand into calls at multiples of 4096 elements.
 /// - Products: |error| <= (k + 8) eps (|a| |A| |B| + |b| |C|) over k terms.
 /// - Storage elements are widened exactly and rounded once, to nearest even, at any alignment.
@@ -25,14 +27,15 @@ namespace testing {
 
 /// One law, asked.
 struct check {
-    std::string name;   ///< "map: math functions"
+    std::string name; ///< "map: math functions"
     bool passed;
     std::string detail; ///< the first counterexample
 };
 
 struct conformance_options {
     /// Lengths the laws are asked at: around the packets, blocks and tasks of common implementations.
-    std::vector<std::size_t> sizes{0, 1, 2, 3, 15, 16, 17, 31, 511, 512, 513, 1023, 4095, 4096, 4097, 12289, 65535, 65536, 65537};
+    std::vector<std::size_t> sizes{0,   1,    2,    3,    15,   16,    17,    31,    511,  512,
+                                   513, 1023, 4095, 4096, 4097, 12289, 65535, 65536, 65537};
     /// Also asks about sums of 2^22 elements.
     bool large = false;
     /// False for a device that flushes subnormal numbers to zero.
@@ -172,7 +175,8 @@ private:
         return s.data();
     }
     [[noreturn]] static void fail(std::string const & where, std::size_t i, long double found, long double expected) {
-        throw broken{where + ", element " + std::to_string(i) + ": found " + text(found) + ", expected " + text(expected)};
+        throw broken{where + ", element " + std::to_string(i) + ": found " + text(found) + ", expected "
+                     + text(expected)};
     }
     static bool same(T x, T y) { return (x != x && y != y) || std::bit_cast<bits>(x) == std::bit_cast<bits>(y); }
     /// One rounding unit at x.
@@ -186,8 +190,9 @@ private:
             return expected != expected && found != found;
         auto const wide = static_cast<long double>(found);
         if (std::isinf(expected) || std::isinf(wide))
-            return expected == wide || (std::isinf(wide) && std::fabs(expected) + bound > static_cast<long double>(limits::max())
-                                        && (wide > 0) == (expected > 0));
+            return expected == wide
+                   || (std::isinf(wide) && std::fabs(expected) + bound > static_cast<long double>(limits::max())
+                       && (wide > 0) == (expected > 0));
         return std::fabs(wide - expected) <= bound;
     }
     void expect_same(std::span<T const> found, std::span<T const> expected, std::string const & what) const {
@@ -197,7 +202,8 @@ private:
     }
     /// bound(i) is what element i may be off.
     template <class Bound>
-    void expect_near(std::span<T const> found, std::span<long double const> expected, Bound bound, std::string const & what) const {
+    void expect_near(std::span<T const> found, std::span<long double const> expected, Bound bound,
+                     std::string const & what) const {
         for (std::size_t i = 0; i != expected.size(); ++i)
             if (!near(found[i], expected[i], bound(i)))
                 fail(at_size(what, expected.size()), i, found[i], expected[i]);
@@ -224,8 +230,23 @@ private:
     }
     /// What numbers can be besides numbers, and the ends of their range.
     [[nodiscard]] std::vector<T> specials() const {
-        std::vector<T> x{0, limits::infinity(), limits::quiet_NaN(), limits::max(), limits::min(), 1, T(0.5), T(1.5), T(2.5),
-                         T(0.49999997), 2, 3, T(0.1), T(8388607.5), T(1e15), limits::epsilon(), T(1) + limits::epsilon()};
+        std::vector<T> x{0,
+                         limits::infinity(),
+                         limits::quiet_NaN(),
+                         limits::max(),
+                         limits::min(),
+                         1,
+                         T(0.5),
+                         T(1.5),
+                         T(2.5),
+                         T(0.49999997),
+                         2,
+                         3,
+                         T(0.1),
+                         T(8388607.5),
+                         T(1e15),
+                         limits::epsilon(),
+                         T(1) + limits::epsilon()};
         if (options_.subnormals)
             x.insert(x.end(), {limits::denorm_min(), 3 * limits::denorm_min(), limits::min() / 2});
         auto const n = x.size();
@@ -268,7 +289,8 @@ private:
             std::copy(values.begin(), values.end(), all.begin() + static_cast<std::ptrdiff_t>(before));
             be.upload(std::span<T const>{all}, buffer_.view());
         }
-        vector(B & be, std::size_t n, std::size_t before = 3) : vector(be, std::vector<T>(n, limits::quiet_NaN()), before) {}
+        vector(B & be, std::size_t n, std::size_t before = 3)
+            : vector(be, std::vector<T>(n, limits::quiet_NaN()), before) {}
         [[nodiscard]] vec<B, T> view() { return buffer_.view().sub(before_, n_); }
         [[nodiscard]] cvec<B, T> cview() { return view(); }
         /// The elements, on the host. \throws broken if something wrote beside them
@@ -344,7 +366,9 @@ private:
             ops::axpy(be_, a, dx.cview(), sum.view());
             for (std::size_t i = 0; i != n; ++i)
                 expected[i] = static_cast<long double>(a) * x[i] + y[i];
-            auto const bound = [&](std::size_t i) { return eps * (std::fabs(a * x[i]) + std::fabs(b * y[i]) + std::fabs(y[i])); };
+            auto const bound = [&](std::size_t i) {
+                return eps * (std::fabs(a * x[i]) + std::fabs(b * y[i]) + std::fabs(y[i]));
+            };
             expect_near(sum.get(), expected, bound, "axpy");
 
             vector both(be_, y, 5);
@@ -417,8 +441,8 @@ private:
     /// Places a NaN and infinities may stand, in n elements.
     static std::vector<std::size_t> places(std::size_t n) {
         std::vector<std::size_t> p;
-        for (std::size_t const i : {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{511}, std::size_t{512},
-                                    std::size_t{4095}, std::size_t{4096}, n - 1})
+        for (std::size_t const i : {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{511},
+                                    std::size_t{512}, std::size_t{4095}, std::size_t{4096}, n - 1})
             if (i < n && std::ranges::find(p, i) == p.end())
                 p.push_back(i);
         return p;
@@ -444,7 +468,8 @@ private:
         auto const found = ops::dot(be_, dx.cview(), dy.cview());
         std::array<compensated_sum, 3> sums{};
         exact::reduce(kernels::product_and_squares, std::span{sums}, view_of(x), view_of(y));
-        auto const expected = sums[0].value(), bound = sum_error(x.size()) * std::sqrt(sums[1].value()) * std::sqrt(sums[2].value());
+        auto const expected = sums[0].value(),
+                   bound = sum_error(x.size()) * std::sqrt(sums[1].value()) * std::sqrt(sums[2].value());
         if (!(std::fabs(static_cast<long double>(found) - expected) <= bound))
             fail(at_size(what, x.size()), 0, found, expected);
         auto const again = ops::dot(be_, dx.cview(), dy.cview());
@@ -506,9 +531,10 @@ private:
     }
     void expect_arithmetic(std::vector<T> const & x, std::vector<T> const & y) {
         auto const n = x.size();
-        vector dx(be_, x, 1), dy(be_, y, 2), sum(be_, n), difference(be_, n, 0), product(be_, n), negative(be_, n), ratio(be_, n);
-        ops::map<T>(be_, kernels::arithmetic, std::tuple{sum.view(), difference.view(), product.view(), negative.view()}, dx.cview(),
-                    dy.cview());
+        vector dx(be_, x, 1), dy(be_, y, 2), sum(be_, n), difference(be_, n, 0), product(be_, n), negative(be_, n),
+            ratio(be_, n);
+        ops::map<T>(be_, kernels::arithmetic,
+                    std::tuple{sum.view(), difference.view(), product.view(), negative.view()}, dx.cview(), dy.cview());
         ops::map<T>(be_, kernels::quotient, ratio.view(), dx.cview(), dy.cview());
         std::vector<T> s(n), d(n), p(n), m(n);
         reference<T>::map(kernels::arithmetic, std::tuple{of(s), of(d), of(p), of(m)}, of(x), of(y));
@@ -592,14 +618,19 @@ private:
         for (std::size_t k = 0; k != 11; ++k)
             found.emplace_back(be_, n, k);
         ops::map<T>(be_, kernels::choices,
-                    std::tuple{found[0].view(), found[1].view(), found[2].view(), found[3].view(), found[4].view()}, dx.cview(), dy.cview());
-        reference<T>::map(kernels::choices,
-                          std::tuple{of(expected[0]), of(expected[1]), of(expected[2]), of(expected[3]), of(expected[4])}, of(x), of(y));
+                    std::tuple{found[0].view(), found[1].view(), found[2].view(), found[3].view(), found[4].view()},
+                    dx.cview(), dy.cview());
+        reference<T>::map(
+            kernels::choices,
+            std::tuple{of(expected[0]), of(expected[1]), of(expected[2]), of(expected[3]), of(expected[4])}, of(x),
+            of(y));
         ops::map<T>(be_, kernels::comparisons,
-                    std::tuple{found[5].view(), found[6].view(), found[7].view(), found[8].view(), found[9].view(), found[10].view()},
+                    std::tuple{found[5].view(), found[6].view(), found[7].view(), found[8].view(), found[9].view(),
+                               found[10].view()},
                     dx.cview(), dy.cview(), T(1), T(-1));
         reference<T>::map(kernels::comparisons,
-                          std::tuple{of(expected[5]), of(expected[6]), of(expected[7]), of(expected[8]), of(expected[9]), of(expected[10])},
+                          std::tuple{of(expected[5]), of(expected[6]), of(expected[7]), of(expected[8]),
+                                     of(expected[9]), of(expected[10])},
                           of(x), of(y), T(1), T(-1));
         constexpr std::array names{"min", "max", "is_nan", "&& and !", "||", "<", "<=", ">", ">=", "==", "!="};
         for (std::size_t k = 0; k != names.size(); ++k)
@@ -620,7 +651,8 @@ private:
             expect_same(out.get(), std::vector<T>(n, T(0.3)), "a number alone");
         }
         for (std::size_t const models : {0u, 1u, 2u, 3u, 7u, 17u})
-            for (auto const n : {std::size_t{0}, std::size_t{1}, std::size_t{17}, std::size_t{513}, std::size_t{4097}}) {
+            for (auto const n :
+                 {std::size_t{0}, std::size_t{1}, std::size_t{17}, std::size_t{513}, std::size_t{4097}}) {
                 auto const x = numbers(n, 92);
                 auto const weights = numbers(models, 93);
                 std::vector<std::vector<T>> ys;
@@ -667,8 +699,8 @@ private:
     }
     void map_uniform() {
         for (auto const n : options_.sizes)
-            for (std::uint64_t const first : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{3}, std::uint64_t{6}, std::uint64_t{4093},
-                                              (std::uint64_t{1} << 34) - 5}) {
+            for (std::uint64_t const first : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{3}, std::uint64_t{6},
+                                              std::uint64_t{4093}, (std::uint64_t{1} << 34) - 5}) {
                 random::uniform_stream const stream{options_.seed | std::uint64_t{0xfedcba98} << 32, 7, first};
                 vector out(be_, n);
                 ops::map<T>(be_, ops::kernels::identity, out.view(), stream);
@@ -698,7 +730,8 @@ private:
             for (std::size_t k = 0; k != 5; ++k) {
                 // the terms of sum 2 are the largest
                 auto const expected = before[k] + sums[k].value();
-                auto const bound = sum_error(2 * n) * sums[2].value() + 4 * std::numeric_limits<double>::epsilon() * std::fabs(before[k]);
+                auto const bound = sum_error(2 * n) * sums[2].value()
+                                   + 4 * std::numeric_limits<double>::epsilon() * std::fabs(before[k]);
                 if (!(std::fabs(found[k] - expected) <= bound))
                     fail(at_size("sum", n), k, found[k], expected);
                 if (found[k] != again[k])
@@ -727,7 +760,8 @@ private:
             ops::reduce<T>(be_, kernels::weighted_total, std::span<double>{found}, list(views), list(weights), T(0.5));
             exact::reduce(kernels::weighted_total, std::span{expected}, list(host), list(weights), T(0.5));
             for (std::size_t k = 0; k != expected.size(); ++k)
-                if (!(std::fabs(found[k] - expected[k].value()) <= sum_error(n * models) * static_cast<long double>(n * models)))
+                if (!(std::fabs(found[k] - expected[k].value())
+                      <= sum_error(n * models) * static_cast<long double>(n * models)))
                     fail("sums over a list of " + std::to_string(models), k, found[k], expected[k].value());
         }
     }
@@ -755,7 +789,8 @@ private:
             std::array<double, 5> sums{};
             for (std::size_t first = 0; first < n; first += window) {
                 auto const count = std::min(window, n - first);
-                ops::reduce<T>(be_, kernels::moments, std::span<double>{sums}, dx.cview().sub(first, count), dy.cview().sub(first, count));
+                ops::reduce<T>(be_, kernels::moments, std::span<double>{sums}, dx.cview().sub(first, count),
+                               dy.cview().sub(first, count));
             }
             for (std::size_t k = 0; k != sums.size(); ++k)
                 if (sums[k] != whole[k])
@@ -809,7 +844,8 @@ private:
             if constexpr (on_host)
                 return storage_of(std::span<std::byte>{buffer_}.subspan(before_, n_), type_);
             else
-                return storage_view<pointer_t<B, std::byte>>(buffer_.view().sub(before_, n_).data, type_, n_ / size_of(type_));
+                return storage_view<pointer_t<B, std::byte>>(buffer_.view().sub(before_, n_).data, type_,
+                                                             n_ / size_of(type_));
         }
         [[nodiscard]] std::vector<std::byte> get() {
             std::vector<std::byte> all(before_ + n_ + behind);
@@ -850,7 +886,8 @@ private:
         std::vector<std::byte> every; // 16-bit pattern
         for (std::uint32_t u = 0; u != 65536; ++u) {
             auto const low = static_cast<std::byte>(u & 0xff), high = static_cast<std::byte>(u >> 8);
-            every.insert(every.end(), {std::endian::native == std::endian::little ? low : high, std::endian::native == std::endian::little ? high : low});
+            every.insert(every.end(), {std::endian::native == std::endian::little ? low : high,
+                                       std::endian::native == std::endian::little ? high : low});
         }
         for (auto const type : {dtype::f16, dtype::bf16})
             expect_widened(every, type, 1);
@@ -880,11 +917,18 @@ private:
             for (auto const type : {dtype::f16, dtype::bf16}) {
                 if (type == dtype::f16 && u >= 0x7c00)
                     continue;
-                auto const from = type == dtype::f16 ? widen(half{static_cast<std::uint16_t>(u)}) : widen(bfloat16{static_cast<std::uint16_t>(u)});
-                auto const to = type == dtype::f16 ? widen(half{static_cast<std::uint16_t>(u + 1)}) : widen(bfloat16{static_cast<std::uint16_t>(u + 1)});
-                auto const tie = std::isinf(to) ? static_cast<T>(from) + (static_cast<T>(from) - static_cast<T>(type == dtype::f16
-                                     ? widen(half{static_cast<std::uint16_t>(u - 1)}) : widen(bfloat16{static_cast<std::uint16_t>(u - 1)}))) / 2
-                                                : static_cast<T>(from) / 2 + static_cast<T>(to) / 2;
+                auto const from = type == dtype::f16 ? widen(half{static_cast<std::uint16_t>(u)})
+                                                     : widen(bfloat16{static_cast<std::uint16_t>(u)});
+                auto const to = type == dtype::f16 ? widen(half{static_cast<std::uint16_t>(u + 1)})
+                                                   : widen(bfloat16{static_cast<std::uint16_t>(u + 1)});
+                auto const tie =
+                    std::isinf(to) ? static_cast<T>(from)
+                                         + (static_cast<T>(from)
+                                            - static_cast<T>(type == dtype::f16
+                                                                 ? widen(half{static_cast<std::uint16_t>(u - 1)})
+                                                                 : widen(bfloat16{static_cast<std::uint16_t>(u - 1)})))
+                                               / 2
+                                   : static_cast<T>(from) / 2 + static_cast<T>(to) / 2;
                 for (T const v : {tie, std::nextafter(tie, T(0)), std::nextafter(tie, limits::infinity())}) {
                     x.push_back(v);
                     x.push_back(-v);
@@ -915,9 +959,11 @@ private:
                 }
                 for (auto const & h : host)
                     host_views.push_back(of(h));
-                std::vector<T> const weights{T(0.5), T(2), T(-1), T(0.25)}; // exact products, so that fusing changes nothing
+                std::vector<T> const weights{T(0.5), T(2), T(-1),
+                                             T(0.25)}; // exact products, so that fusing changes nothing
                 std::vector<T> expected(n);
-                reference<T>::map(kernels::weighted_sum, std::tuple{of(expected)}, host_views[0], list(host_views), list(weights));
+                reference<T>::map(kernels::weighted_sum, std::tuple{of(expected)}, host_views[0], list(host_views),
+                                  list(weights));
                 elements out(be_, to, rounded(std::vector<T>(n), to), 3);
                 ops::map<T>(be_, kernels::weighted_sum, out.view(), views[0], list(views), list(weights));
                 if (out.get() != rounded(expected, to))
@@ -936,8 +982,20 @@ private:
         std::size_t m, n, k;
     };
     void gemm_error() {
-        for (auto const s : {shape_of_product{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 7, 5}, {7, 1, 5}, {5, 7, 1}, {2, 3, 4}, {15, 17, 16},
-                             {33, 31, 65}, {64, 64, 64}, {3, 300, 257}, {300, 3, 41}, {520, 5, 7}})
+        for (auto const s : {shape_of_product{0, 3, 2},
+                             {3, 0, 2},
+                             {3, 2, 0},
+                             {1, 1, 1},
+                             {1, 7, 5},
+                             {7, 1, 5},
+                             {5, 7, 1},
+                             {2, 3, 4},
+                             {15, 17, 16},
+                             {33, 31, 65},
+                             {64, 64, 64},
+                             {3, 300, 257},
+                             {300, 3, 41},
+                             {520, 5, 7}})
             for (auto const oa : {op::none, op::transpose})
                 for (auto const ob : {op::none, op::transpose})
                     for (auto const & [a, b] : {std::pair{T(1), T(0)}, {T(1), T(1)}, {T(-0.7), T(0.3)}, {T(2), T(0)}})
@@ -945,8 +1003,8 @@ private:
                             expect_product(s, oa, ob, a, b, gap);
     }
     static std::string text(shape_of_product s, op oa, op ob) {
-        return "gemm " + std::to_string(s.m) + " x " + std::to_string(s.n) + " x " + std::to_string(s.k) + (oa == op::none ? ", A" : ", A'")
-               + (ob == op::none ? " B" : " B'");
+        return "gemm " + std::to_string(s.m) + " x " + std::to_string(s.n) + " x " + std::to_string(s.k)
+               + (oa == op::none ? ", A" : ", A'") + (ob == op::none ? " B" : " B'");
     }
     void expect_product(shape_of_product s, op oa, op ob, T a, T b, std::size_t gap) {
         auto const [m, n, k] = s;
@@ -956,7 +1014,8 @@ private:
         auto const C = numbers(m * (n + gap), 202);
         vector dA(be_, A, 1), dB(be_, Bm), dC(be_, C, 5);
         mat<B, T> const mC(dC.view().data, m, n, n + gap);
-        cmat<B, T> const mA(dA.cview().data, rows_a, cols_a, cols_a + gap), mB(dB.cview().data, rows_b, cols_b, cols_b + gap);
+        cmat<B, T> const mA(dA.cview().data, rows_a, cols_a, cols_a + gap),
+            mB(dB.cview().data, rows_b, cols_b, cols_b + gap);
         ops::gemm(be_, oa, ob, a, mA, mB, b, mC);
         auto const found = dC.get();
 
@@ -969,9 +1028,11 @@ private:
         std::vector<long double> expected(C.begin(), C.end()), size(C.size());
         auto const absolute = magnitude(C);
         std::copy(absolute.begin(), absolute.end(), size.begin());
-        auto const product = [&](std::vector<T> const & x, std::vector<T> const & y, long double f, long double g, std::vector<long double> & out) {
+        auto const product = [&](std::vector<T> const & x, std::vector<T> const & y, long double f, long double g,
+                                 std::vector<long double> & out) {
             exact::gemm(oa, ob, f, mat_view<T const *>(x.data(), rows_a, cols_a, cols_a + gap),
-                        mat_view<T const *>(y.data(), rows_b, cols_b, cols_b + gap), g, mat_view<long double *>(out.data(), m, n, n + gap));
+                        mat_view<T const *>(y.data(), rows_b, cols_b, cols_b + gap), g,
+                        mat_view<long double *>(out.data(), m, n, n + gap));
         };
         product(A, Bm, a, b, expected);
         product(magnitude(A), magnitude(Bm), std::fabs(a), std::fabs(b), size);
@@ -987,16 +1048,17 @@ private:
     }
     void gemm_overwrites() {
         std::size_t const m = 17, n = 9, k = 5;
-        vector A(be_, numbers(m * k, 210)), Bm(be_, numbers(k * n, 211)), C(be_, std::vector<T>(m * n, limits::quiet_NaN()));
-        ops::gemm(be_, op::none, op::none, T(1), cmat<B, T>(A.cview().data, m, k), cmat<B, T>(Bm.cview().data, k, n), T(0),
-                  mat<B, T>(C.view().data, m, n));
+        vector A(be_, numbers(m * k, 210)), Bm(be_, numbers(k * n, 211)),
+            C(be_, std::vector<T>(m * n, limits::quiet_NaN()));
+        ops::gemm(be_, op::none, op::none, T(1), cmat<B, T>(A.cview().data, m, k), cmat<B, T>(Bm.cview().data, k, n),
+                  T(0), mat<B, T>(C.view().data, m, n));
         for (auto const c : C.get())
             if (!(std::fabs(c) <= static_cast<T>(k)))
                 throw broken{"C was read: " + text(c)};
         // Nothing to sum: C becomes zero, or b C.
         vector D(be_, std::vector<T>(m * n, limits::quiet_NaN()));
-        ops::gemm(be_, op::none, op::none, T(1), cmat<B, T>(A.cview().data, m, 0, 1), cmat<B, T>(Bm.cview().data, 0, n), T(0),
-                  mat<B, T>(D.view().data, m, n));
+        ops::gemm(be_, op::none, op::none, T(1), cmat<B, T>(A.cview().data, m, 0, 1), cmat<B, T>(Bm.cview().data, 0, n),
+                  T(0), mat<B, T>(D.view().data, m, n));
         expect_same(D.get(), std::vector<T>(m * n, T(0)), "a product over nothing");
     }
     void gemm_gram() {

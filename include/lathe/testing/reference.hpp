@@ -19,7 +19,8 @@ struct plain_access {
     template <class E> static E & at(E * p, std::size_t i) { return p[i]; }
 };
 
-/// A sum that keeps what rounding took from it (Knuth's two-sum), so that its error does not grow with the number of terms.
+/// A sum that keeps what rounding took from it (Knuth's two-sum), so that its error does not grow with the number of
+/// terms.
 struct compensated_sum {
     long double sum = 0, rest = 0;
     compensated_sum & operator+=(long double x) {
@@ -67,7 +68,9 @@ struct reference {
     static Value at(X x, std::size_t) {
         return static_cast<Value>(x);
     }
-    template <class Operand> static elements<Operand> at(list<Operand> const & l, std::size_t i) { return {l.items, i}; }
+    template <class Operand> static elements<Operand> at(list<Operand> const & l, std::size_t i) {
+        return {l.items, i};
+    }
 
     /// Rounds x to the element type, once.
     template <class P> static void put(vec_view<P> const & v, std::size_t i, Value x) {
@@ -105,7 +108,8 @@ struct reference {
     }
     /// The same for the elements [begin, end).
     template <class Kernel, class Sum, std::size_t Extent, class... Ins>
-    static void reduce_range(Kernel const & kernel, std::span<Sum, Extent> totals, std::size_t begin, std::size_t end, Ins const &... ins) {
+    static void reduce_range(Kernel const & kernel, std::span<Sum, Extent> totals, std::size_t begin, std::size_t end,
+                             Ins const &... ins) {
         accumulators<Sum> sums{totals};
         for (std::size_t i = begin; i != end; ++i)
             kernel(sums, at(ins, i)...);
@@ -120,7 +124,8 @@ struct reference {
 
     /// C = a op(A) op(B) + b C; C is not read where b is 0. Products and sums in Value, each element rounded once.
     template <class P, class Q, class R>
-    static void gemm(op oa, op ob, Value a, mat_view<P> const & A, mat_view<Q> const & B, Value b, mat_view<R> const & C) {
+    static void gemm(op oa, op ob, Value a, mat_view<P> const & A, mat_view<Q> const & B, Value b,
+                     mat_view<R> const & C) {
         auto const entry = [](auto const & m, op o, std::size_t i, std::size_t j) {
             return static_cast<Value>(Access::at(m.data, o == op::none ? i * m.ld + j : j * m.ld + i));
         };
@@ -131,8 +136,8 @@ struct reference {
                 for (std::size_t k = 0; k != inner; ++k)
                     sum += entry(A, oa, i, k) * entry(B, ob, k, j);
                 auto & c = Access::at(C.data, i * C.ld + j);
-                c = static_cast<typename mat_view<R>::element_type>(b == Value(0) ? a * sum
-                                                                                  : a * sum + b * static_cast<Value>(c));
+                c = static_cast<typename mat_view<R>::element_type>(
+                    b == Value(0) ? a * sum : a * sum + b * static_cast<Value>(c));
             }
     }
 };
