@@ -34,13 +34,13 @@ template <real T> struct packet_source {
     dtype type = dtype_of<T>;
 
     [[nodiscard]] static constexpr bool reads(dtype t) {
-        return t == dtype_of<T> || (std::same_as<T, float> && (t == dtype::bf16 || t == dtype::f16));
+        return t == dtype_of<T> || (std::same_as<T, float> && (t == dtype::bf16 || (t == dtype::f16 && !halves_in_blocks)));
     }
     [[nodiscard]] packet<T> at(std::size_t i) const {
         if constexpr (std::same_as<T, float>) {
             if (type == dtype::bf16)
                 return widen_packet<bfloat16>(data + 2 * i);
-            if (type == dtype::f16)
+            if (!halves_in_blocks && type == dtype::f16)
                 return widen_packet<half>(data + 2 * i);
         }
         return packet<T>::load(reinterpret_cast<T const *>(data) + i); // through an unaligned type only
@@ -179,7 +179,7 @@ public:
         if constexpr (std::same_as<T, float>) {
             if (written_ == dtype::bf16)
                 return narrow_packet<bfloat16>(p, at_ + 2 * i);
-            if (written_ == dtype::f16)
+            if (!halves_in_blocks && written_ == dtype::f16)
                 return narrow_packet<half>(p, at_ + 2 * i);
         }
         p.store(reinterpret_cast<T *>(at_) + i); // through an unaligned type only
