@@ -30,7 +30,7 @@ struct adamerging_options {
     std::vector<double> betas{0.9, 0.999}; ///< of Adam
     double adam_eps = 1e-8;                ///< of Adam
     double entropy_eps = 1e-8;             ///< in the logarithm of the entropy: for who makes the objective
-    std::vector<std::string> tensor_order; ///< names of the merged tensors as results shall list them; empty: by their bytes
+    std::vector<std::string> tensor_order = {}; ///< names of the merged tensors as results shall list them; empty: by their bytes
 };
 
 /// One step: the loss before it, the coefficients after it.

@@ -28,18 +28,16 @@ template <class B, real T, class Tasks>
     requires vector_space<B, T> && task_objectives<Tasks, B, T>
 class sum_of_tasks {
     Tasks * tasks_;
-    std::optional<buffer_t<B, T>> one_;
 
 public:
     explicit sum_of_tasks(Tasks & tasks) : tasks_{&tasks} {}
     double value_and_gradient(B & be, cvec<B, T> x, vec<B, T> g) {
         double sum = 0;
         ops::fill(be, T(0), g);
-        if (!one_ || one_->view().n != g.n)
-            one_.emplace(be.template allocate<T>(g.n));
+        auto one = be.template allocate<T>(g.n);
         for (std::size_t k = 0; k != static_cast<std::size_t>(tasks_->size()); ++k) {
-            sum += static_cast<double>(tasks_->value_and_gradient(be, k, x, one_->view()));
-            ops::axpy(be, T(1), one_->view(), g);
+            sum += static_cast<double>(tasks_->value_and_gradient(be, k, x, one.view()));
+            ops::axpy(be, T(1), one.view(), g);
         }
         return sum;
     }
