@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,46 +13,54 @@
 LATHE_NAMESPACE_BEGIN
 namespace io {
 
-/// Text from a file for use in a one-line message: control characters as \xNN, cut at about `limit` bytes.
+/// Bytes of the first character of `text`; 0 if it is not well-formed UTF-8 (Unicode, table 3-7: no surrogates, no
+/// overlong forms) or there is none.
+constexpr std::size_t utf8_length(std::string_view text) noexcept {
+    auto const byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+    auto const lead = byte(0);
+    if (lead < 0x80u)
+        return text.empty() ? 0 : 1;
+    std::size_t const length = lead >= 0xf0u ? 4 : lead >= 0xe0u ? 3 : 2;
+    unsigned const low = lead == 0xe0u ? 0xa0u : lead == 0xf0u ? 0x90u : 0x80u;
+    unsigned const high = lead == 0xedu ? 0x9fu : lead == 0xf4u ? 0x8fu : 0xbfu;
+    if (lead < 0xc2u || lead > 0xf4u || byte(1) < low || byte(1) > high)
+        return 0;
+    for (std::size_t k = 2; k < length; ++k)
+        if ((byte(k) & 0xc0u) != 0x80u)
+            return 0;
+    return length;
+}
+
+/// Position of the first byte that is not part of well-formed UTF-8.
+constexpr std::optional<std::size_t> first_not_utf8(std::string_view text) noexcept {
+    for (std::size_t i = 0, length = 0; i != text.size(); i += length)
+        if (length = utf8_length(text.substr(i)); length == 0)
+            return i;
+    return std::nullopt;
+}
+
+/// Text from a file for use in a one-line message: control characters and what is not UTF-8 as \xNN, cut at about
+/// `limit` bytes.
 inline std::string printable(std::string_view text, std::size_t limit = 120) {
     constexpr std::string_view digits = "0123456789abcdef";
     std::string out;
-    for (std::size_t i = 0; i != text.size(); ++i) {
-        auto const c = static_cast<unsigned char>(text[i]);
-        bool const continues = (c & 0xc0u) == 0x80u;
-        if (out.size() >= limit && !continues)
+    while (!text.empty()) {
+        if (out.size() >= limit)
             return out + "...";
-        bool const c1_control = c == 0xc2u && i + 1 != text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0u;
-        bool const after_c1 = continues && c < 0xa0u && i != 0 && static_cast<unsigned char>(text[i - 1]) == 0xc2u;
-        if (c < 0x20u || c == 0x7fu || c1_control || after_c1)
-            out.append("\\x").append(1, digits[c >> 4]).append(1, digits[c & 15u]);
-        else
-            out.push_back(static_cast<char>(c));
+        auto const length = std::max<std::size_t>(1, utf8_length(text));
+        auto const first = static_cast<unsigned char>(text[0]), last = static_cast<unsigned char>(text[length - 1]);
+        bool const shown =
+            length > 2 || (length == 2 ? first != 0xc2u || last >= 0xa0u : first >= 0x20u && first < 0x7fu);
+        for (auto const c : text.substr(0, length)) {
+            auto const byte = static_cast<unsigned char>(c);
+            if (shown)
+                out.push_back(c);
+            else
+                out.append("\\x").append(1, digits[byte >> 4]).append(1, digits[byte & 15u]);
+        }
+        text.remove_prefix(length);
     }
     return out;
-}
-
-/// Position of the first byte that is not part of well-formed UTF-8 (Unicode, table 3-7: no surrogates, no overlong
-/// forms).
-constexpr std::optional<std::size_t> first_not_utf8(std::string_view text) noexcept {
-    auto const byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-    for (std::size_t i = 0; i < text.size();) {
-        auto const lead = byte(i);
-        if (lead < 0x80u) {
-            ++i;
-            continue;
-        }
-        std::size_t const length = lead >= 0xf0u ? 4 : lead >= 0xe0u ? 3 : 2;
-        unsigned const low = lead == 0xe0u ? 0xa0u : lead == 0xf0u ? 0x90u : 0x80u;
-        unsigned const high = lead == 0xedu ? 0x9fu : lead == 0xf4u ? 0x8fu : 0xbfu;
-        if (lead < 0xc2u || lead > 0xf4u || byte(i + 1) < low || byte(i + 1) > high)
-            return i;
-        for (std::size_t k = 2; k < length; ++k)
-            if ((byte(i + k) & 0xc0u) != 0x80u)
-                return i;
-        i += length;
-    }
-    return std::nullopt;
 }
 
 /// "<file>: <rule>: found <found>, expected <expected>". \throws format_error always
@@ -69,22 +78,18 @@ constexpr std::optional<std::size_t> first_not_utf8(std::string_view text) noexc
 /// The text as a JSON string, quotes included. The text must be UTF-8.
 inline std::string json_string(std::string_view text) { return nlohmann::json(text).dump(); }
 
-/// What readers of headers share. nlohmann's parser reports events; a value nobody asked for is passed over whatever it
-/// holds; what remains goes to the Reader that derives:
-///   bool on_open(kind)        an object or array begins, depth() includes it; false passes it over
-///   void on_close()           it has ended, depth() no longer includes it
-///   void on_key(text)         a key; the text may be moved from
-///   void on_string(text), on_unsigned(n), on_other(kind, as written)   scalars
-/// Each may throw. Memory: what the Reader keeps, plus one token.
-template <class Reader> class json_events {
+/// What readers of headers derive from. nlohmann's parser reports its events here; a value nobody asked for is passed
+/// over whatever it holds; what remains goes to the virtual functions, each of which may throw.
+///
+/// Memory: what the reader keeps, plus one token. (Virtual, so that the parser is compiled once for all readers.)
+class json_events {
     static constexpr std::size_t max_depth = 16;
     std::size_t depth_ = 0, skipped_ = 0; ///< containers open; how many of them inside a value that is passed over
 
-    Reader & self() noexcept { return static_cast<Reader &>(*this); }
     bool open(std::string_view kind) {
         if (++depth_ > max_depth)
             reject(label_, "nesting of JSON", "more than " + std::to_string(max_depth) + " levels", "at most 3");
-        if (skipped_ != 0 || !self().on_open(kind))
+        if (skipped_ != 0 || !on_open(kind))
             ++skipped_;
         return true;
     }
@@ -93,12 +98,12 @@ template <class Reader> class json_events {
         if (skipped_ != 0)
             --skipped_;
         else
-            self().on_close();
+            on_close();
         return true;
     }
     bool other(std::string_view kind, std::string const & written) {
         if (skipped_ == 0)
-            self().on_other(kind, written);
+            on_other(kind, written);
         return true;
     }
 
@@ -106,8 +111,23 @@ protected:
     std::string_view label_; ///< what messages call the file
 
     explicit json_events(std::string_view label) : label_{label} {}
+    json_events(json_events const &) = default;
+    json_events & operator=(json_events const &) = default;
+    ~json_events() = default;
+
     /// Containers open around the current event.
     [[nodiscard]] std::size_t depth() const noexcept { return depth_; }
+    /// An object or array begins; depth() includes it. False passes it over.
+    virtual bool on_open(std::string_view kind) = 0;
+    /// One that was not passed over has ended; depth() no longer includes it.
+    virtual void on_close() = 0;
+    /// A key; it may be moved from.
+    virtual void on_key(std::string & text) = 0;
+    /// A string; it may be moved from.
+    virtual void on_string(std::string & text) = 0;
+    virtual void on_unsigned(std::uint64_t n) = 0;
+    /// null, a boolean, or another number, as it is written.
+    virtual void on_other(std::string_view kind, std::string const & written) = 0;
 
 public:
     bool null() { return other("null", "null"); }
@@ -116,17 +136,17 @@ public:
     bool number_float(double, std::string const & written) { return other("number", written); }
     bool number_unsigned(std::uint64_t n) {
         if (skipped_ == 0)
-            self().on_unsigned(n);
+            on_unsigned(n);
         return true;
     }
     bool string(std::string & s) {
         if (skipped_ == 0)
-            self().on_string(s);
+            on_string(s);
         return true;
     }
     bool key(std::string & k) {
         if (skipped_ == 0)
-            self().on_key(k);
+            on_key(k);
         return true;
     }
     bool binary(nlohmann::json::binary_t &) { return false; } // JSON text has none
@@ -134,7 +154,7 @@ public:
     bool end_object() { return close(); }
     bool start_array(std::size_t) { return open("array"); }
     bool end_array() { return close(); }
-    bool parse_error(std::size_t, std::string const &, nlohmann::detail::exception const & e) {
+    bool parse_error(std::size_t, std::string const &, nlohmann::json::exception const & e) {
         std::string_view what = e.what(); // "[json.exception.parse_error.101] parse error at line 1, column 9: ..."
         if (auto const tag = what.find("] "); tag != what.npos)
             what.remove_prefix(tag + 2);
@@ -143,7 +163,7 @@ public:
 };
 
 /// Feeds `text`, one JSON object and nothing else but white space, to the reader. \throws format_error
-template <class Reader> void read_json(std::string_view text, std::string_view label, Reader & reader) {
+inline void read_json(std::string_view text, std::string_view label, json_events & reader) {
     if (auto const at = first_not_utf8(text))
         reject(label, "encoding", "a byte at " + std::to_string(*at) + " of the JSON text that is not UTF-8", "UTF-8");
     if (auto const at = text.find('\0'); at != text.npos) // for nlohmann's lexer the text would end there

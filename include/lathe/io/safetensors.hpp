@@ -84,8 +84,7 @@ public:
 /// Reads {"metadata": ..., "weight_map": {tensor: shard}}.
 ///
 /// metadata.total_size is passed over: published checkpoints carry wrong ones, and no reader relies on it.
-class index_reader : public json_events<index_reader> {
-    friend class json_events<index_reader>;
+class index_reader final : public json_events {
     std::string key_;
     bool in_map_ = false, seen_ = false;
 
@@ -94,7 +93,7 @@ class index_reader : public json_events<index_reader> {
             reject(label_, "weight_map", found, "an object");
         reject(label_, "weight_map: tensor '" + printable(key_) + "'", found, "the name of a file");
     }
-    void on_key(std::string & key) {
+    void on_key(std::string & key) override {
         if (depth() == 1) {
             in_map_ = key == "weight_map";
             if (in_map_ && std::exchange(seen_, true))
@@ -102,7 +101,7 @@ class index_reader : public json_events<index_reader> {
         } else
             key_ = std::move(key);
     }
-    bool on_open(std::string_view kind) {
+    bool on_open(std::string_view kind) override {
         if (depth() == 1)
             return true;
         if (!in_map_)
@@ -113,13 +112,13 @@ class index_reader : public json_events<index_reader> {
             reject(label_, "weight_map", "an " + std::string{kind}, "an object");
         reject(label_, "weight_map: tensor '" + printable(key_) + "'", "an " + std::string{kind}, "the name of a file");
     }
-    void on_close() const noexcept {}
-    void on_unsigned(std::uint64_t n) { on_other("number", std::to_string(n)); }
-    void on_other(std::string_view, std::string const & written) {
+    void on_close() override {}
+    void on_unsigned(std::uint64_t n) override { on_other("number", std::to_string(n)); }
+    void on_other(std::string_view, std::string const & written) override {
         if (in_map_ && depth() != 0)
             reject_value(printable(written));
     }
-    void on_string(std::string & name) {
+    void on_string(std::string & name) override {
         if (!in_map_)
             return;
         if (depth() == 1)

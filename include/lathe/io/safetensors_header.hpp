@@ -45,8 +45,7 @@ inline std::uint64_t header_length(std::span<std::byte const> first, std::uint64
 }
 
 /// Collects the entries of a header and holds each against the rules that concern it alone.
-class header_reader : public json_events<header_reader> {
-    friend class json_events<header_reader>;
+class header_reader final : public json_events {
     enum class field : unsigned char { dtype, shape, data_offsets, unknown };
     static constexpr std::array<std::string_view, 3> field_names{"dtype", "shape", "data_offsets"};
 
@@ -83,7 +82,7 @@ class header_reader : public json_events<header_reader> {
         }
     }
 
-    void on_key(std::string & name) {
+    void on_key(std::string & name) override {
         if (depth() == 1) {
             in_metadata_ = name == "__metadata__";
             if (in_metadata_) {
@@ -104,7 +103,7 @@ class header_reader : public json_events<header_reader> {
                 reject_field("the field twice", "each field once");
         }
     }
-    bool on_open(std::string_view kind) {
+    bool on_open(std::string_view kind) override {
         if (depth() == 1)
             return true;
         if (depth() == 2 && kind == "object")
@@ -125,7 +124,7 @@ class header_reader : public json_events<header_reader> {
                             : depth() == 3         ? "an array"
                                                    : "non-negative integers below 2^64");
     }
-    void on_string(std::string & text) {
+    void on_string(std::string & text) override {
         if (depth() == 2 && in_metadata_) {
             if (!metadata_.emplace(key_, std::move(text)).second)
                 reject(label_, "__metadata__", "'" + printable(key_) + "' twice", "each key once");
@@ -135,7 +134,7 @@ class header_reader : public json_events<header_reader> {
             expect_kind("the string '" + printable(text) + "'");
         }
     }
-    void on_unsigned(std::uint64_t n) {
+    void on_unsigned(std::uint64_t n) override {
         if (depth() != 3)
             expect_kind(std::to_string(n));
         else if (field_ == field::shape) {
@@ -148,10 +147,10 @@ class header_reader : public json_events<header_reader> {
             (offsets_++ == 0 ? current().begin : current().end) = n;
         }
     }
-    void on_other(std::string_view kind, std::string const & written) {
+    void on_other(std::string_view kind, std::string const & written) override {
         expect_kind(kind == written ? written : std::string{kind} + ' ' + printable(written));
     }
-    void on_close() {
+    void on_close() override {
         if (depth() == 1 && !in_metadata_)
             check_entry();
     }

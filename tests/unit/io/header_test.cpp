@@ -23,7 +23,7 @@ TEST_CASE("every rule of a header is enforced with its own message", "[io]") {
         {"", 0, "no text, expected an object, '{' first"},
         {" {}", 0, "text that starts with ' '"},
         {"[]", 0, "text that starts with '['"},
-        {"\xef\xbb\xbf{}", 0, "starts with '\xef'"},
+        {"\xef\xbb\xbf{}", 0, "starts with '\\xef'"},
         {"{\"a\":", 0, "JSON: parse error"},
         {"{}x", 0, "JSON: parse error"},
         {std::string("{}\0", 3), 0, "JSON: found a zero byte at 2"},
@@ -163,6 +163,8 @@ TEST_CASE("nesting, extents and messages are bounded", "[io]") {
                      "f"),
         contains("shape: found more extents, expected at most 64"));
 
+    CHECK(lathe::io::printable("a\x80\xc3\xa9\xc2\x9b\xc3 \x7f\xe6\xa8\xa1")
+          == "a\\x80\xc3\xa9\\xc2\\x9b\\xc3 \\x7f\xe6\xa8\xa1");
     // A hostile name must not fill the terminal or steer it.
     try {
         parse_header("{\"\\u001b[2J\\n\xc2\x9b" + std::string(100'000, 'x') + "\":1}", 0, "f");
