@@ -76,14 +76,15 @@ std::size_t tenth(double share) { return static_cast<std::size_t>(std::clamp(sha
 
 std::vector<task> tasks() {
     return {
-        image_task("shifted left", [](auto const & p, int y, int x) { return p(y, x + 1); }),
-        image_task("upside down", [](auto const & p, int y, int x) { return p(7 - y, x); }),
-        image_task("faded", [](auto const & p, int y, int x) { return 0.5f + 0.25f * p(y, x); }),
-        image_task("shifted down", [](auto const & p, int y, int x) { return p(y - 1, x); }),
         image_task("mirrored", [](auto const & p, int y, int x) { return p(y, 7 - x); }),
-        image_task("shifted right", [](auto const & p, int y, int x) { return p(y, x - 1); }),
+        image_task("lower half hidden", [](auto const & p, int y, int x) { return y >= 4 ? 0.5f : p(y, x); }),
+        image_task("faded", [](auto const & p, int y, int x) { return 0.5f + 0.25f * p(y, x); }),
+        image_task("shifted left", [](auto const & p, int y, int x) { return p(y, x + 1); }),
         image_task("upper half hidden", [](auto const & p, int y, int x) { return y < 4 ? 0.5f : p(y, x); }),
-        image_task("shifted up", [](auto const & p, int y, int x) { return p(y + 1, x); }),
+        image_task("upside down", [](auto const & p, int y, int x) { return p(7 - y, x); }),
+        image_task("every other pixel", [](auto const & p, int y, int x) { return (x + y) % 2 == 0 ? p(y, x) : 0.0f; }),
+        image_task("outlines", [](auto const & p, int y, int x) {
+            return std::fabs(p(y, x + 1) - p(y, x - 1)) + std::fabs(p(y + 1, x) - p(y - 1, x)); }),
     };
 }
 
