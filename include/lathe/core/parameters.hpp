@@ -35,14 +35,16 @@ public:
     }
     /// Position of a name. \throws mismatch_error
     [[nodiscard]] std::size_t find(std::string_view name) const {
-        auto const at = std::ranges::lower_bound(tensors_, name, {}, [](tensor_info const & t) { return std::string_view{t.name}; });
+        auto const at = std::ranges::lower_bound(tensors_, name, {},
+                                                 [](tensor_info const & t) { return std::string_view{t.name}; });
         if (at == tensors_.end() || at->name != name)
             throw mismatch_error{"parameters: no tensor '" + std::string{name} + "'"};
         return static_cast<std::size_t>(at - tensors_.begin());
     }
 };
 
-/// Reads the tensors of `layout` from a checkpoint into x. \throws mismatch_error if a name is missing or a shape differs
+/// Reads the tensors of `layout` from a checkpoint into x. \throws mismatch_error if a name is missing or a shape
+/// differs
 template <class B, real T>
     requires elementwise<B, T>
 void read_parameters(B & be, parameter_layout const & layout, checkpoint & from, vec<B, T> x) {
@@ -52,9 +54,12 @@ void read_parameters(B & be, parameter_layout const & layout, checkpoint & from,
         auto const found = from.find(t.name);
         if (!found || from.tensors()[*found].extents != t.extents)
             throw mismatch_error{std::string{from.label()} + ": tensor '" + t.name + "' "
-                + (found ? "has shape " + to_string(from.tensors()[*found].extents) + ", expected " + to_string(t.extents) : std::string{"is missing"})};
+                                 + (found ? "has shape " + to_string(from.tensors()[*found].extents) + ", expected "
+                                                + to_string(t.extents)
+                                          : std::string{"is missing"})};
         for_each_window(t.count(), default_window, [&](std::size_t first, std::size_t count) {
-            ops::map<T>(be, ops::kernels::identity, layout.slice(x, i).sub(first, count), reader.read(be, from, *found, first, count));
+            ops::map<T>(be, ops::kernels::identity, layout.slice(x, i).sub(first, count),
+                        reader.read(be, from, *found, first, count));
         });
     }
 }
@@ -62,13 +67,15 @@ void read_parameters(B & be, parameter_layout const & layout, checkpoint & from,
 /// Writes x as the tensors of `layout`, rounded once to their types; begins and finishes the sink.
 template <class B, real T>
     requires elementwise<B, T>
-void write_parameters(B & be, parameter_layout const & layout, cvec<B, T> x, checkpoint_sink & to, std::map<std::string, std::string> metadata = {}) {
+void write_parameters(B & be, parameter_layout const & layout, cvec<B, T> x, checkpoint_sink & to,
+                      std::map<std::string, std::string> metadata = {}) {
     to.begin({layout.tensors().begin(), layout.tensors().end()}, std::move(metadata));
     window_writer<B, T> writer;
     for (std::size_t i = 0; i != layout.tensors().size(); ++i) {
         auto const & t = layout.tensors()[i];
         for_each_window(t.count(), default_window, [&](std::size_t first, std::size_t count) {
-            ops::map<T>(be, ops::kernels::identity, writer.begin(be, to, t, i, first, count), layout.slice(x, i).sub(first, count));
+            ops::map<T>(be, ops::kernels::identity, writer.begin(be, to, t, i, first, count),
+                        layout.slice(x, i).sub(first, count));
             writer.end(be, to);
         });
     }

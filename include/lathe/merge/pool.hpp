@@ -17,7 +17,7 @@ enum class mismatch_policy : unsigned char {
 
 struct pool_options {
     mismatch_policy policy = mismatch_policy::strict;
-    std::optional<dtype> output_type;      ///< of floating tensors; unset: that of the base (first model) tensor by tensor
+    std::optional<dtype> output_type{};    ///< of floating tensors; unset: that of the base (first model) tensor by tensor
     std::size_t window = default_window;   ///< elements read at a time from each checkpoint; rounded up to whole summation blocks
 };
 
