@@ -29,13 +29,12 @@ struct frank_wolfe_options {
     frank_wolfe_method method = frank_wolfe_method::fw;
     step_rule step = step_rule::backtracking;
     frank_wolfe_granularity granularity = frank_wolfe_granularity::task;
-    std::size_t iters = 100;     ///< steps at most
-    double gap_tolerance = 1e-6; ///< stop when the duality gap is not above this
-    std::size_t start = 0;       ///< the model the iteration starts from
-    std::vector<double>
-        start_weights; ///< or the combination: a weight for each model, or for each block and model; empty for `start`
-    double step_scale = 1.0; ///< multiplies the steps of the open rule; in (0, 1]
-    bool lazy = false;       ///< look at active vertices first, at the whole pool only when they stall
+    std::size_t iters = 100;             ///< steps at most
+    double gap_tolerance = 1e-6;         ///< stop when the duality gap is not above this
+    std::size_t start = 0;               ///< the model the iteration starts from
+    std::vector<double> start_weights{}; ///< or the combination: [model], or [block][model]; empty for `start`
+    double step_scale = 1.0;             ///< multiplies the steps of the open rule; in (0, 1]
+    bool lazy = false;                   ///< look at active vertices first, at the whole pool only when they stall
 };
 
 /// How one block moved.

@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("the result is the convex combination it says, and the gap bo
         for (auto const method : everything)
             for (auto const step : all_steps) {
                 memory_checkpoint out;
-                double f_before = std::numeric_limits<double>::infinity(), last_gap = 0;
+                double f_before = std::numeric_limits<double>::infinity();
                 std::size_t told = 0;
                 auto const r = merge::frank_wolfe<TestType>(be, pool, f, out,
                                                             {.method = method,
