@@ -116,7 +116,6 @@ TEMPLATE_TEST_CASE("the result is the convex combination it says, and the gap bo
                     if (step != step_rule::open)
                         CHECK(it.f <= f_before + rounding);
                     f_before = it.f;
-                    last_gap = it.gap;
                     for (auto const & b : it.blocks)
                         CHECK((b.gamma >= 0 && (b.direction.kind != step_kind::fw || b.gamma <= 1)));
                 });
