@@ -192,6 +192,7 @@ public:
 
 /// A collector takes what a kernel hands out beside its outputs. `collector(task)` makes one for a parallel task, and of that
 ///   at(i), at(i, valid)    give what the kernel calls `add(k, value)` on, for the packet from element i of the block on;
+///   hold(), release(h)     in the place of at(i): make h, for all whole packets up to the end of a part, and take it back;
 ///   end_part(count)        says that cache_block elements (at last, fewer) are through,
 ///   end_block(index)       that a summation block is.
 /// This one is for kernels that hand out nothing: they are called without it.
@@ -212,7 +213,7 @@ void interpret(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Ou
             return std::array<output_cursor<T>, sizeof...(Outs)>{output_cursor<T>(out)...};
         }, outs);
         auto taken = collector(task);
-        auto const on_packet = [&]([[maybe_unused]] auto sums, std::size_t i) {
+        auto const on_packet = [&]([[maybe_unused]] auto && sums, std::size_t i) {
             std::apply([&](auto const &... c) {
                 auto const values = [&] {
                     if constexpr (collects)
@@ -241,8 +242,14 @@ void interpret(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Ou
                     t.begin(first, count);
                 auto const whole = count - count % packet_size<T>;
                 if constexpr (collects) {
-                    for (std::size_t i = 0; i != whole; i += packet_size<T>)
-                        on_packet(taken.at(i), i);
+                    if constexpr (requires { taken.hold(); }) {
+                        auto held = taken.hold();
+                        for (std::size_t i = 0; i != whole; i += packet_size<T>)
+                            on_packet(held, i);
+                        taken.release(held);
+                    } else
+                        for (std::size_t i = 0; i != whole; i += packet_size<T>)
+                            on_packet(taken.at(i), i);
                     if (whole != count) {
                         auto const valid = packet_mask<T>::first(count - whole);
                         on_packet(taken.at(whole, valid), whole);
@@ -267,8 +274,11 @@ void map(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...>
     interpret<T>(e, kernel, n, outs, no_collector{}, ins...);
 }
 
-/// The collector of sums: over a block in T, lane by lane; the sum of a block in double.
-template <real T> class sum_collector {
+/// The collector of sums: over a block in T, lane by lane; the sum of a block in double. Where the compiler knows how many
+/// there are, they live in registers.
+template <real T, std::size_t Sums = std::dynamic_extent> class sum_collector {
+    static constexpr bool fixed = Sums != std::dynamic_extent;
+
     std::size_t sums_;
     double * partial_; // block after block
     std::vector<packet<T>> lanes_;
@@ -277,6 +287,10 @@ template <real T> class sum_collector {
     struct accumulators {
         packet<T> * sums;
         void add(std::size_t k, packet<T> const & value) const { sums[k] += value; }
+    };
+    struct held_accumulators {
+        std::array<packet<T>, fixed ? Sums : 0> sums;
+        void add(std::size_t k, packet<T> const & value) { sums[k] += value; }
     };
     /// At the end of an odd block: counts the first lanes only.
     struct partial_accumulators {
@@ -294,6 +308,18 @@ public:
         return fresh;
     }
     [[nodiscard]] accumulators at(std::size_t) { return {lanes_.data()}; }
+    [[nodiscard]] held_accumulators hold() const
+        requires fixed
+    {
+        held_accumulators h;
+        std::copy_n(lanes_.begin(), Sums, h.sums.begin());
+        return h;
+    }
+    void release(held_accumulators const & h)
+        requires fixed
+    {
+        std::ranges::copy(h.sums, lanes_.begin());
+    }
     [[nodiscard]] partial_accumulators at(std::size_t, packet_mask<T> const & valid) { return {lanes_.data(), valid}; }
     void end_part(std::size_t count) {
         elements_ += count;
@@ -325,18 +351,18 @@ private:
 /// As `map`, of a kernel(sums, in[i]...) that also adds to sums: totals[k] += the sum over i < n of what it adds to sums k.
 /// Blocks of 4096 elements are summed in T, lane by lane, their sums in double in order: the same bits for any executor, and
 /// for any way to cut a long operand into calls at multiples of 4096. Time: one pass over every operand, however many sums.
-template <real T, class Executor, class Kernel, class... Outs, class... Ins>
-void map_reduce(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs, std::span<double> totals,
+template <real T, class Executor, class Kernel, class... Outs, std::size_t Sums, class... Ins>
+void map_reduce(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs, std::span<double, Sums> totals,
                 Ins const &... ins) {
     auto const sums = totals.size();
     std::vector<double> partial((n + reduction_block - 1) / reduction_block * sums);
-    interpret<T>(e, kernel, n, outs, sum_collector<T>(sums, partial.data()), ins...);
+    interpret<T>(e, kernel, n, outs, sum_collector<T, Sums>(sums, partial.data()), ins...);
     for (std::size_t i = 0; i != partial.size(); ++i)
         totals[i % sums] += partial[i];
 }
 /// The same without outputs.
-template <real T, class Executor, class Kernel, class... Ins>
-void reduce(Executor & e, Kernel const & kernel, std::size_t n, std::span<double> totals, Ins const &... ins) {
+template <real T, class Executor, class Kernel, std::size_t Sums, class... Ins>
+void reduce(Executor & e, Kernel const & kernel, std::size_t n, std::span<double, Sums> totals, Ins const &... ins) {
     map_reduce<T>(e, kernel, n, std::tuple{}, totals, ins...);
 }
 

@@ -69,17 +69,23 @@ template <real T> struct reduce_fn {
     template <class B, class Kernel, class First, class... Ins>
         requires has_reduce<B, T>
     void operator()(B & be, Kernel const & kernel, std::span<double> totals, First const & first, Ins const &... ins) const {
-        std::size_t n;
-        if constexpr (requires { first.items; }) {
-            expects_shape(!first.items.empty(), "reduce: the first operand is an empty list");
-            n = first.items.front().n;
-        } else
-            n = first.n;
+        run(be, kernel, totals, first, ins...);
+    }
+    template <class B, class Kernel, std::size_t Sums, class First, class... Ins>
+        requires has_reduce<B, T>
+    void operator()(B & be, Kernel const & kernel, std::span<double, Sums> totals, First const & first, Ins const &... ins) const {
+        run(be, kernel, totals, first, ins...);
+    }
+
+private:
+    template <class B, class Kernel, std::size_t Sums, class First, class... Ins>
+    static void run(B & be, Kernel const & kernel, std::span<double, Sums> totals, First const & first, Ins const &... ins) {
+        auto const n = extent_of(first);
         (expect_extent(first, n, "reduce: the extents differ"), ..., expect_extent(ins, n, "reduce: the extents differ"));
         if (totals.empty())
             return;
-        if constexpr (requires { be.template reduce<T>(kernel, totals, first, ins...); })
-            be.template reduce<T>(kernel, totals, first, ins...);
+        if constexpr (requires { be.template reduce<T>(kernel, std::span<double>{totals}, first, ins...); })
+            be.template reduce<T>(kernel, std::span<double>{totals}, first, ins...);
         else {
             static_assert(host_addressable<B, T>, "the backend's reduce does not take these operands");
             auto && e = host::executor_of(be);
@@ -99,6 +105,49 @@ inline constexpr auto dot_many = [](auto & sums, auto const & y, auto const & xs
     for (std::size_t k = 0; k != xs.size(); ++k)
         sums.add(k, xs[k] * y);
 };
+namespace kernels {
+/// The two halves of a kernel(sums, in...) that returns values and adds to sums.
+template <class Kernel> struct values_of {
+    struct nowhere {
+        template <class Value> constexpr void add(std::size_t, Value const &) const {}
+    };
+    template <class... Ins> constexpr auto operator()(Ins const &... ins) const {
+        nowhere sums;
+        return Kernel{}(sums, ins...);
+    }
+};
+template <class Kernel> struct sums_of {
+    template <class Sums, class... Ins> constexpr void operator()(Sums & sums, Ins const &... ins) const { Kernel{}(sums, ins...); }
+};
+} // namespace kernels
+
+/// out[i] = kernel(sums, in[i]...), which also adds to sums; totals[k] += what it adds to sums k. Blocks. One pass where
+/// pointers are plain or the backend has the member, else a reduction and then a map. \throws shape_error, unsupported_error
+template <real T> struct map_reduce_fn {
+    template <class B, class Kernel, class... Outs, class... Ins>
+        requires has_map<B, T> && has_reduce<B, T>
+    void operator()(B & be, Kernel const & kernel, std::tuple<Outs...> const & outs, std::span<double> totals, Ins const &... ins) const {
+        auto const n = std::get<0>(outs).n;
+        std::apply([&](auto const &... out) { (expect_extent(out, n, "map_reduce: the extents differ"), ...); }, outs);
+        (expect_extent(ins, n, "map_reduce: the extents differ"), ...);
+        if constexpr (requires { be.template map_reduce<T>(kernel, outs, totals, ins...); })
+            be.template map_reduce<T>(kernel, outs, totals, ins...);
+        else if constexpr (host_addressable<B, T>) {
+            auto && e = host::executor_of(be);
+            host::map_reduce<T>(e, kernel, n, outs, totals, ins...);
+        } else { // in this order, as an output may be an input
+            reduce<T>(be, kernels::sums_of<Kernel>{}, totals, ins...);
+            map<T>(be, kernels::values_of<Kernel>{}, outs, ins...);
+        }
+    }
+    template <class B, class Kernel, class Out, class... Ins>
+        requires has_map<B, T> && has_reduce<B, T>
+    void operator()(B & be, Kernel const & kernel, Out const & out, std::span<double> totals, Ins const &... ins) const {
+        (*this)(be, kernel, std::tuple<Out>{out}, totals, ins...);
+    }
+};
+template <real T> inline constexpr map_reduce_fn<T> map_reduce{};
+
 // 0 for every finite x, NaN for the others.
 inline constexpr auto difference_to_itself = [](auto & sums, auto const & x) { sums.add(0, x - x); };
 } // namespace kernels
@@ -191,7 +240,7 @@ struct dot_fn {
             return static_cast<double>(be.dot(cvec<B, T>(x), cvec<B, T>(y)));
         else {
             double total = 0;
-            reduce<T>(be, kernels::dot, std::span{&total, 1}, x, y);
+            reduce<T>(be, kernels::dot, std::span<double, 1>{&total, 1}, x, y);
             return total;
         }
     }

@@ -3,6 +3,7 @@
 ///
 /// Written on the compiler's vector types (g++, clang), so a kernel is vectorised at -O2 and without intrinsics. A packet
 /// has the same number of lanes whatever the machine: sums over lanes are the same bits with and without AVX.
+/// Operators are always inlined: with narrow registers g++ -O2 would call them, at half the speed.
 #include <lathe/core/math.hpp>
 
 #include <array>
@@ -27,7 +28,7 @@ inline constexpr std::size_t packet_registers = 64 / LATHE_VECTOR_BYTES;
 template <real T> inline constexpr std::size_t packet_size = 64 / sizeof(T);
 
 /// f on every register of the operands.
-template <class R, class F, class... Ps> inline R per_register(F f, Ps const &... ps) {
+template <class R, class F, class... Ps> [[gnu::always_inline]] inline R per_register(F f, Ps const &... ps) {
     return [&]<std::size_t... K>(std::index_sequence<K...>) {
         auto const apply = [&](std::size_t index) { return f(ps.r[index]...); };
         R result;
@@ -41,7 +42,7 @@ template <real T> struct packet;
 template <real T> struct packet_mask {
     std::array<typename registers<T>::mask, packet_registers> r;
 
-    packet<T> select(packet<T> const & yes, packet<T> const & no) const {
+    [[gnu::always_inline]] packet<T> select(packet<T> const & yes, packet<T> const & no) const {
         return per_register<packet<T>>([](auto m, auto x, auto y) { return m ? x : y; }, *this, yes, no);
     }
     /// Lanes 0 to n-1.
@@ -66,12 +67,12 @@ template <real T> struct packet {
     /// All lanes equal. Implicit, so that literals and run-time scalars mix with packets.
     template <class S>
         requires std::is_arithmetic_v<S>
-    packet(S s) {
+    [[gnu::always_inline]] packet(S s) {
         auto const all = static_cast<T>(s) - vector{}; // minus zero keeps the sign of -0
         for (auto & v : r)
             v = all;
     }
-    static packet load(T const * p) {
+    [[gnu::always_inline]] static packet load(T const * p) {
         return [&]<std::size_t... K>(std::index_sequence<K...>) {
             unaligned const * const q = reinterpret_cast<unaligned const *>(p); // auto would drop the alignment
             packet x;
@@ -79,14 +80,14 @@ template <real T> struct packet {
             return x;
         }(std::make_index_sequence<packet_registers>{});
     }
-    void store(T * p) const {
+    [[gnu::always_inline]] void store(T * p) const {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
             unaligned * const q = reinterpret_cast<unaligned *>(p);
             ((q[K] = r[K]), ...);
         }(std::make_index_sequence<packet_registers>{});
     }
 
-    [[nodiscard]] packet abs() const {
+    [[nodiscard]] [[gnu::always_inline]] packet abs() const {
         using mask = typename registers<T>::mask;
         using integer = typename registers<T>::integer;
         return per_register<packet>(
@@ -96,7 +97,11 @@ template <real T> struct packet {
     [[nodiscard]] packet exp() const { return per_lane([](T x) { return std::exp(x); }); }
     [[nodiscard]] packet log() const { return per_lane([](T x) { return std::log(x); }); }
     [[nodiscard]] packet rint() const { return per_lane([](T x) { return std::nearbyint(x); }); }
-    [[nodiscard]] packet pow(T b) const { return per_lane([b](T x) { return std::pow(x, b); }); }
+    template <class S>
+        requires std::is_arithmetic_v<S>
+    [[nodiscard]] packet pow(S b) const {
+        return per_lane([e = static_cast<T>(b)](T x) { return std::pow(x, e); });
+    }
 
     /// Lane by lane through a function of numbers; vectorised where the machine has the instruction.
     template <class F> [[nodiscard]] packet per_lane(F f) const {
@@ -106,7 +111,7 @@ template <real T> struct packet {
             x = f(x);
         return load(lanes.data());
     }
-    packet & operator+=(packet const & b) {
+    [[gnu::always_inline]] packet & operator+=(packet const & b) {
         r = per_register<packet>([](auto x, auto y) { return x + y; }, *this, b).r;
         return *this;
     }
@@ -134,46 +139,46 @@ template <real T> struct mask_of<packet<T>> {
 };
 template <class P> using mask_of_t = typename mask_of<P>::type;
 
-template <class A, class B, class P = common_packet_t<A, B>> inline P operator+(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator+(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x + y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline P operator-(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator-(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x - y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline P operator*(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator*(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x * y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline P operator/(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator/(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x / y; }, P(a), P(b));
 }
-template <real T> inline packet<T> operator-(packet<T> const & a) {
+template <real T> [[gnu::always_inline]] inline packet<T> operator-(packet<T> const & a) {
     return per_register<packet<T>>([](auto x) { return -x; }, a);
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator<(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator<(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x < y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator<=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator<=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x <= y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator>(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator>(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x > y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator>=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator>=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x >= y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator==(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator==(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x == y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> inline mask_of_t<P> operator!=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator!=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x != y; }, P(a), P(b));
 }
-template <real T> inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
+template <real T> [[gnu::always_inline]] inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
     return per_register<packet_mask<T>>([](auto x, auto y) { return x & y; }, a, b);
 }
-template <real T> inline packet_mask<T> operator||(packet_mask<T> const & a, packet_mask<T> const & b) {
+template <real T> [[gnu::always_inline]] inline packet_mask<T> operator||(packet_mask<T> const & a, packet_mask<T> const & b) {
     return per_register<packet_mask<T>>([](auto x, auto y) { return x | y; }, a, b);
 }
-template <real T> inline packet_mask<T> operator!(packet_mask<T> const & a) {
+template <real T> [[gnu::always_inline]] inline packet_mask<T> operator!(packet_mask<T> const & a) {
     return per_register<packet_mask<T>>([](auto x) { return ~x; }, a);
 }
 
