@@ -38,9 +38,10 @@ template <std::size_t N> constexpr std::array<field_help, N> help_table(field_he
 /// The help texts of an option struct; specialised beside BOOST_HANA_ADAPT_STRUCT.
 template <class Options> inline constexpr std::array<field_help, 0> help{};
 
-/// Converts to the type of any field but an optional, which std::nullopt initialises; for counting.
+/// Converts to the type of any field but an optional, which std::nullopt initialises; for counting. Never called: the
+/// body is there because clang wants one for types without linkage.
 struct any_field {
-    template <class T> operator T() const noexcept;
+    template <class T> operator T() const { throw "any_field"; }
 };
 /// How many fields an aggregate has: as many as can be initialised.
 template <class T, class... Known> consteval std::size_t field_count() {

@@ -140,6 +140,8 @@ template <class T> struct codec<std::optional<T>> {
     static json write(std::optional<T> const & v) { return v ? codec<T>::write(*v) : json(nullptr); }
     static void read(json const & j, std::optional<T> & v, std::string_view path) {
         T value{};
+        if (v)
+            value = *v; // of a group, fields that j does not give stay
         codec<T>::read(j, value, path);
         v = std::move(value);
     }
@@ -169,11 +171,15 @@ template <class T> struct codec<std::vector<T>> {
         }
         v = std::move(values);
     }
-    /// A JSON list, or values between commas.
+    /// A JSON list, or values between commas; of texts, which may hold commas, one.
     static json parse(std::string_view text) {
         if (text.starts_with('['))
             return parse_json(text);
         auto j = json::array();
+        if constexpr (std::same_as<T, std::string>) {
+            j.push_back(std::string{text});
+            return j;
+        }
         while (!text.empty()) {
             auto const comma = std::min(text.find(','), text.size());
             auto const first = std::min(text.find_first_not_of(' '), comma);

@@ -1,0 +1,44 @@
+#pragma once
+/// \file  Backends the program may be built with, as names for the linker: the code of each is in translation units of its
+///        own, which alone include its header.
+#include "flags.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace lathe_cli {
+
+namespace backends {
+struct eigen {
+    static constexpr std::string_view name = "eigen";
+};
+struct xtensor {
+    static constexpr std::string_view name = "xtensor";
+};
+struct opencl {
+    static constexpr std::string_view name = "opencl";
+};
+} // namespace backends
+
+// Those that it was built with, from CMake.
+#ifndef LATHE_CLI_BACKENDS
+#    define LATHE_CLI_BACKENDS backends::eigen
+#endif
+template <class... Backends> struct backend_list {};
+using built_backends = backend_list<LATHE_CLI_BACKENDS>;
+
+/// One value for each backend, by name.
+template <class Value> using by_backend = std::vector<std::pair<std::string_view, Value>>;
+
+/// The value for the backend of that name. \throws usage_error naming those there are
+template <class Value> Value const & choose_backend(std::string const & name, by_backend<Value> const & values) {
+    std::vector<std::string_view> known;
+    for (auto const & [backend, value] : values) {
+        if (backend == name)
+            return value;
+        known.push_back(backend);
+    }
+    throw usage_error{"--backend: found '" + name + "', which this program was not built with; " + lathe::reflect::suggestion(name, known)};
+}
+
+} // namespace lathe_cli

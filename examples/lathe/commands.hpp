@@ -1,0 +1,45 @@
+#pragma once
+/// \file  The commands of the program. Each adds its flags to the command line and is run if it was named.
+#include "flags.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace lathe_cli {
+
+/// Runs the command that was named; \returns the exit status.
+using command = std::function<int()>;
+
+/// What goes with every command that computes.
+struct run_settings {
+    std::string backend = "eigen";
+    std::size_t threads = 0;
+    std::optional<std::uint64_t> seed;
+    bool json = false;
+    bool quiet = false;
+};
+
+/// Adds a subcommand; \returns what to do if it was named, which must be called while `app` lives.
+command add_merge(CLI::App & app);
+command add_kinship(CLI::App & app);
+command add_inspect(CLI::App & app);
+command add_methods(CLI::App & app);
+
+/// Writes to standard output. \throws io_error
+void print(std::string_view text);
+/// The same, of JSON and a newline.
+void print_json(json const & value);
+/// "0.1.0"
+std::string version();
+
+} // namespace lathe_cli
+
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::run_settings, backend, threads, seed, json, quiet);
+template <>
+inline constexpr auto lathe::reflect::help<lathe_cli::run_settings> = lathe::reflect::help_table({
+    {"backend", "where to compute"},
+    {"threads", "how many; 0: one per processor. The result does not depend on it"},
+    {"seed", "of everything that is drawn; methods that draw nothing ignore it"},
+    {"json", "print the result as JSON"},
+    {"quiet", "print errors only"},
+});

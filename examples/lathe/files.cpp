@@ -1,0 +1,162 @@
+#include "files.hpp"
+
+#include "flags.hpp"
+
+#include <set>
+
+namespace lathe_cli {
+
+using lathe::io::checkpoint_files;
+using lathe::io::folder_of;
+
+std::uint64_t input::bytes() const {
+    std::uint64_t sum = 0;
+    for (auto const & t : file->tensors())
+        sum += t.bytes();
+    return sum;
+}
+json input::describe() const {
+    return {{"path", path}, {"file", std::string{file->label()}}, {"tensors", file->tensors().size()}, {"bytes", bytes()}};
+}
+
+input open_input(std::string const & path) { return {path, lathe::io::open_checkpoint(path)}; }
+
+std::vector<input> open_inputs(std::span<std::string const> paths) {
+    std::vector<input> all;
+    for (auto const & path : paths)
+        all.push_back(open_input(path));
+    return all;
+}
+
+std::vector<lathe::checkpoint *> checkpoints_of(std::span<input const> inputs) {
+    std::vector<lathe::checkpoint *> all;
+    for (auto const & i : inputs)
+        all.push_back(i.file.get());
+    return all;
+}
+
+void expect_separate(std::string const & output, std::span<input const> inputs) {
+    checkpoint_files const out{output};
+    std::error_code code;
+    for (auto const & in : inputs) {
+        fs::path const file{in.file->label()};
+        auto const name = file.filename().string();
+        bool const same_folder = fs::equivalent(folder_of(file), folder_of(out.single), code);
+        bool const same_name = name == out.single.filename() || name == out.index().filename() || out.is_shard(name);
+        if ((same_folder && same_name) || fs::equivalent(file, out.single, code) || fs::equivalent(file, out.index(), code))
+            throw usage_error{"output: found " + output + ", which would replace the input " + in.path + "; choose another path"};
+    }
+}
+
+bool names_folder(std::string const & path) {
+    std::error_code code;
+    return fs::is_directory(path, code) || fs::path{path}.extension() != ".safetensors";
+}
+
+namespace {
+bool is_side_file(fs::path const & path) {
+    auto const name = path.filename().string();
+    static constexpr std::string_view kinds[] = {".json", ".txt", ".model", ".tiktoken", ".jinja", ".py"};
+    return std::ranges::find(kinds, path.extension().string()) != std::end(kinds) && !name.ends_with(".index.json") && !name.starts_with('.');
+}
+} // namespace
+
+std::vector<std::string> copy_side_files(fs::path const & from, fs::path const & to, std::optional<lathe::dtype> type) {
+    std::error_code code;
+    std::vector<fs::path> found;
+    fs::directory_iterator entries{from, code};
+    for (; !code && entries != fs::directory_iterator{}; entries.increment(code))
+        if (entries->is_regular_file(code) && is_side_file(entries->path()))
+            found.push_back(entries->path());
+    if (code)
+        lathe::io::fail(from, "list", code.value());
+    std::ranges::sort(found);
+
+    std::vector<std::string> names;
+    for (auto const & path : found) {
+        auto text = read_text(path);
+        if (auto config = json::parse(text, nullptr, false); type && path.filename() == "config.json" && config.is_object() && config.contains("torch_dtype")) {
+            config["torch_dtype"] = std::string{torch_name(*type)};
+            text = config.dump(2) + "\n";
+        }
+        lathe::io::staged_file copy{to / path.filename()};
+        copy.contents().write(std::as_bytes(std::span{text}), 0);
+        copy.close(false);
+        copy.publish();
+        names.push_back(path.filename().string());
+    }
+    return names;
+}
+
+std::uint64_t parse_size(std::string_view flag, std::string_view text) {
+    double number = 0;
+    auto const [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+    auto unit = text.substr(static_cast<std::size_t>(end - text.data()));
+    unit.remove_prefix(std::min(unit.find_first_not_of(' '), unit.size()));
+    static constexpr std::pair<std::string_view, double> units[] = {{"", 1}, {"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"K", 1e3}, {"MB", 1e6},
+        {"M", 1e6}, {"GB", 1e9}, {"G", 1e9}, {"TB", 1e12}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+    auto const scale = std::ranges::find(units, unit, &std::pair<std::string_view, double>::first);
+    auto const bytes = scale == std::end(units) ? -1 : number * scale->second;
+    if (problem != std::errc{} || !(bytes >= 0 && bytes < 0x1p63))
+        throw usage_error{std::string{flag}.append(": found '").append(text).append("', expected a size such as 5GB, 500MB, 2GiB or a number of bytes")};
+    return static_cast<std::uint64_t>(bytes);
+}
+
+namespace {
+struct float_name {
+    lathe::dtype type;
+    std::string_view torch;
+};
+constexpr float_name float_names[] = {{lathe::dtype::f64, "float64"}, {lathe::dtype::f32, "float32"}, {lathe::dtype::f16, "float16"}, {lathe::dtype::bf16, "bfloat16"}};
+} // namespace
+
+std::string_view torch_name(lathe::dtype type) {
+    auto const at = std::ranges::find(float_names, type, &float_name::type);
+    return at == std::end(float_names) ? lathe::name_of(type) : at->torch;
+}
+
+lathe::dtype parse_float_type(std::string_view flag, std::string_view text) {
+    std::string upper{text};
+    for (auto & c : upper)
+        c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    for (auto const & name : float_names)
+        if (upper == lathe::name_of(name.type) || text == name.torch)
+            return name.type;
+    throw usage_error{std::string{flag}.append(": found '").append(text).append("', expected one of F64, F32, F16, BF16")};
+}
+
+std::string read_text(fs::path const & path) {
+    auto const file = lathe::io::file::open(path);
+    auto const size = file.size();
+    if (size > (std::uint64_t{16} << 20))
+        throw lathe::format_error{path.string() + ": file length: found " + std::to_string(size) + " bytes, expected at most 16 MiB"};
+    std::string text(size, '\0');
+    file.read(std::as_writable_bytes(std::span{text}), 0);
+    return text;
+}
+
+json parse_json_text(std::string const & text, std::string const & label) {
+    std::vector<std::set<std::string>> keys; // of the objects that are open
+    auto const watch = [&](int depth, json::parse_event_t event, json & found) {
+        using enum json::parse_event_t;
+        if (depth > 64)
+            throw lathe::format_error{label + ": JSON: nested deeper than 64 levels"};
+        if (event == object_start)
+            keys.emplace_back();
+        else if (event == object_end)
+            keys.pop_back();
+        else if (event == key && !keys.back().insert(found.get<std::string>()).second)
+            throw lathe::format_error{label + ": JSON: key " + lathe::reflect::shown(found) + " twice"};
+        return true;
+    };
+    try {
+        return json::parse(text, watch);
+    } catch (json::exception const & e) {
+        std::string_view what = e.what();
+        what.remove_prefix(std::min(what.find("] ") + 2, what.size()));
+        throw lathe::format_error{label + ": JSON: " + lathe::io::printable(what, 300)};
+    }
+}
+json read_json_file(fs::path const & path) { return parse_json_text(read_text(path), path.string()); }
+
+} // namespace lathe_cli

@@ -1,0 +1,86 @@
+/// \file  lathe: merge, compare and inspect checkpoints.
+#include "commands.hpp"
+#include "interrupt.hpp"
+
+#include <lathe/io/json.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <iostream>
+
+namespace lathe_cli {
+
+void print(std::string_view text) {
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+        throw lathe::io_error{"standard output: cannot write"};
+}
+void print_json(json const & value) { print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"); }
+
+std::string version() {
+    return std::to_string(LATHE_VERSION_MAJOR) + "." + std::to_string(LATHE_VERSION_MINOR) + "." + std::to_string(LATHE_VERSION_PATCH);
+}
+
+namespace {
+
+int fail(std::string_view what, int status) {
+    std::cerr << "lathe: error: " << lathe::io::printable(what, 1000) << std::endl;
+    return status;
+}
+
+int run(int argc, char const * const * argv) {
+    CLI::App app{"Merge, compare and inspect checkpoints of neural networks.", "lathe"};
+    app.set_version_flag("--version", "lathe " + version(), "Print the version and exit");
+    app.formatter(help_formatter());
+    app.require_subcommand(0, 1);
+    app.footer("Exit status: 0 done, 1 a file or the computation failed, 2 the command line is wrong, 130 interrupted.\n"
+               "lathe COMMAND --help and lathe merge METHOD --help say more.");
+    std::vector<std::pair<CLI::App *, command>> commands;
+    for (auto const add : {&add_merge, &add_kinship, &add_inspect, &add_methods}) {
+        auto call = add(app);
+        commands.emplace_back(app.get_subcommands({}).back(), std::move(call));
+    }
+    app.allow_extras();
+
+    auto arguments = normalised_arguments(argc, argv);
+    std::ranges::reverse(arguments); // as CLI11 wants them
+    try {
+        app.parse(std::move(arguments));
+    } catch (CLI::Success const & e) { // --help, --version
+        return app.exit(e);
+    } catch (CLI::ParseError const & e) {
+        throw usage_error{e.what()};
+    }
+    for (auto const & [sub, call] : commands)
+        if (sub->parsed())
+            return call();
+
+    std::vector<std::string> names;
+    for (auto const & [sub, call] : commands)
+        names.push_back(sub->get_name());
+    std::vector<std::string_view> const known(names.begin(), names.end());
+    auto const left = app.remaining();
+    if (left.empty())
+        throw usage_error{"no command; known: merge, kinship, inspect, methods; see lathe --help"};
+    throw usage_error{"'" + left.front() + "': unknown command; " + lathe::reflect::suggestion(left.front(), known)};
+}
+
+} // namespace
+} // namespace lathe_cli
+
+int main(int argc, char ** argv) {
+    using namespace lathe_cli;
+    try {
+        return run(argc, argv);
+    } catch (interrupted const &) {
+        return fail("interrupted; nothing was written", 130);
+    } catch (usage_error const & e) {
+        return fail(e.what(), 2);
+    } catch (lathe::option_error const & e) {
+        return fail(e.what(), 2);
+    } catch (std::bad_alloc const &) {
+        return fail("out of memory", 1);
+    } catch (std::exception const & e) {
+        return fail(e.what(), 1);
+    }
+}

@@ -1,0 +1,327 @@
+#include "backends.hpp"
+#include "commands.hpp"
+
+#include "files.hpp"
+#include "merge_job.hpp"
+#include "mergekit.hpp"
+
+#include <chrono>
+
+#include <sys/resource.h>
+
+namespace lathe_cli {
+
+namespace {
+
+/// Everything about a merge but the options of the method.
+struct merge_settings {
+    std::vector<std::string> models;
+    std::optional<std::string> base;
+    std::vector<std::string> files;
+    std::optional<std::string> output;
+    lathe::merge::mismatch_policy policy = lathe::merge::mismatch_policy::strict;
+    std::optional<std::string> out_dtype;
+    std::optional<std::string> max_shard_size;
+    bool copy_side_files = true;
+    run_settings run;
+};
+} // namespace
+} // namespace lathe_cli
+
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size, copy_side_files, run);
+template <>
+inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::reflect::help_table({
+    {"models", "checkpoints to merge: .safetensors files, or folders"},
+    {"base", "the checkpoint the models were fine-tuned from"},
+    {"files", "what goes with the models, one for each, in their order"},
+    {"output", "the result: a .safetensors file, or a folder, which also gets copies of configuration and tokenizer"},
+    {"policy", "for tensors that some checkpoint lacks or has with another shape"},
+    {"out_dtype", "type of the floating tensors of the result: F64, F32, F16 or BF16; unset: that of the base (first model)"},
+    {"max_shard_size", "split the result into files of at most this size, such as 5GB"},
+    {"copy_side_files", "copy configuration and tokenizer from the base's (first model's) folder to the result's"},
+    {"run", "backend, threads, seed"},
+});
+
+namespace lathe_cli {
+namespace {
+
+using lathe::reflect::describe;
+using lathe::reflect::from_json;
+using lathe::reflect::to_json;
+
+/// A method of the registry without its types.
+struct method_entry {
+    std::string_view name, summary, files;
+    bool base_required;
+    std::vector<field_description> fields;
+    json (*complete)(std::span<json const> layers); ///< defaults, overlaid by objects in turn
+    by_backend<json (*)(merge_job const &)> run;
+};
+
+template <class Method, class... Backends> method_entry entry_of(backend_list<Backends...>) {
+    using options = typename Method::options;
+    return {Method::name, Method::summary, Method::files, Method::base == lathe::registry::base_use::required, describe<options>(),
+        [](std::span<json const> layers) {
+            options o{};
+            for (auto const & layer : layers)
+                from_json(layer, o);
+            return to_json(o);
+        },
+        {{Backends::name, &run_merge<Method, Backends>}...}};
+}
+std::vector<method_entry> const & methods() {
+    static auto const all = [] {
+        std::vector<method_entry> entries;
+        lathe::registry::for_each_method(lathe::registry::merging_methods,
+            [&]<class Method>(std::type_identity<Method>) { entries.push_back(entry_of<Method>(built_backends{})); });
+        return entries;
+    }();
+    return all;
+}
+method_entry const & method_named(std::string const & name) {
+    auto const at = std::ranges::find(methods(), name, &method_entry::name);
+    if (at != methods().end())
+        return *at;
+    std::vector<std::string_view> known;
+    for (auto const & m : methods())
+        known.push_back(m.name);
+    throw usage_error{"'" + name + "': unknown method; " + lathe::reflect::suggestion(name, known)};
+}
+bool has_option(method_entry const & method, std::string_view name) {
+    return std::ranges::find(method.fields, name, &field_description::name) != method.fields.end();
+}
+
+/// What the flags of `lathe merge` and of `lathe merge METHOD` say.
+struct command_line {
+    CLI::App * app;
+    method_entry const * method; ///< none for `lathe merge` itself
+    option_flags settings, options;
+    std::string config, options_file;
+    bool print_config = false;
+
+    command_line(CLI::App & a, method_entry const * m) : app{&a}, method{m} {
+        auto const files = m == nullptr || m->files.empty() ? std::string{"--files"} : "--" + std::string{m->files};
+        spelling const spellings[] = {{"models", "MODELS"}, {"output", "-o,--output"}, {"out_dtype", "--out-dtype,--dtype"}, {"files", files}};
+        std::vector<std::string_view> without{"run"};
+        if (m != nullptr && m->files.empty())
+            without.emplace_back("files");
+        settings.add(a, "Checkpoints", describe<merge_settings>(), {.spellings = spellings, .without = without});
+        if (m != nullptr) {
+            static constexpr std::string_view seed[] = {"seed"};
+            options.add(a, "Options of " + std::string{m->name}, m->fields, {.without = seed});
+        }
+        settings.add(a, "Running", describe<run_settings>(), {.under = "run"});
+        if (m != nullptr)
+            a.add_option("--options", options_file, "read options of the method from a JSON file")->type_name("<file>")->group("Configuration");
+        a.add_option("--config", config, "read a mergekit configuration (YAML), or what --print-config printed (JSON)")->type_name("<file>")->group("Configuration");
+        a.add_flag("--print-config", print_config, "print what would be done, as JSON, and exit")->group("Configuration");
+        a.allow_extras();
+    }
+};
+
+/// A merge, described completely.
+struct merge_plan {
+    method_entry const * method;
+    merge_settings settings;
+    json options;
+    std::vector<std::string> notes; ///< for the user
+
+    [[nodiscard]] json describe() const { return {{"method", method->name}, {"options", options}, {"settings", to_json(settings)}}; }
+};
+
+merge_plan plan_of(command_line const & line) {
+    merge_plan plan{line.method, {}, {}, {}};
+    std::vector<json> layers;
+    auto const use_method = [&](std::string const & name) {
+        auto const & found = method_named(name);
+        if (plan.method != nullptr && plan.method != &found)
+            throw usage_error{"--config: found method " + name + ", the command line says " + std::string{plan.method->name}};
+        plan.method = &found;
+    };
+    if (!line.config.empty()) {
+        if (auto const text = read_text(line.config); is_mergekit(text, line.config)) {
+            auto converted = read_mergekit(text, line.config);
+            use_method(converted.method);
+            layers.push_back(std::move(converted.options));
+            from_json(converted.settings, plan.settings);
+            plan.notes = std::move(converted.notes);
+        } else {
+            auto const run = parse_json_text(text, line.config);
+            static constexpr std::string_view known[] = {"method", "options", "settings"};
+            if (!run.is_object() || !run.contains("method") || !run["method"].is_string())
+                throw lathe::format_error{line.config + ": found no method, expected what --print-config prints, or a mergekit configuration"};
+            for (auto const & [key, value] : run.items())
+                if (std::ranges::find(known, std::string_view{key}) == std::end(known))
+                    throw lathe::option_error{line.config + ": " + key + ": unknown key; " + lathe::reflect::suggestion(key, known)};
+            use_method(run["method"].get<std::string>());
+            layers.push_back(run.value("options", json::object()));
+            from_json(run.value("settings", json::object()), plan.settings);
+        }
+    }
+    if (!line.options_file.empty())
+        layers.push_back(read_json_file(line.options_file));
+    from_json(line.settings.given(), plan.settings);
+    if (plan.method == nullptr) {
+        if (plan.settings.models.empty())
+            throw usage_error{"no method; lathe methods lists them"};
+        throw usage_error{"'" + plan.settings.models.front() + "': unknown method; lathe methods lists them"};
+    }
+    if (plan.settings.run.seed && has_option(*plan.method, "seed"))
+        layers.push_back({{"seed", *plan.settings.run.seed}});
+    layers.push_back(line.options.given());
+    plan.options = plan.method->complete(layers);
+    return plan;
+}
+
+void expect_complete(merge_plan const & plan) {
+    auto const & s = plan.settings;
+    if (s.models.empty())
+        throw usage_error{"MODELS: found none, expected checkpoints to merge"};
+    if (!s.output)
+        throw usage_error{"--output: found nothing, expected a .safetensors file or a folder"};
+    if (plan.method->base_required && !s.base)
+        throw usage_error{"--base: found nothing, expected the checkpoint the models were fine-tuned from"};
+    if (!plan.method->files.empty() && s.files.size() != s.models.size())
+        throw usage_error{"--" + std::string{plan.method->files} + ": found " + std::to_string(s.files.size()) + " files, expected one for each of "
+            + std::to_string(s.models.size()) + " models"};
+    if (plan.method->files.empty() && !s.files.empty())
+        throw usage_error{"files: found " + std::to_string(s.files.size()) + ", expected none with " + std::string{plan.method->name}};
+}
+
+struct usage {
+    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+
+    [[nodiscard]] json so_far() const {
+        rusage r{};
+        ::getrusage(RUSAGE_SELF, &r);
+        auto const seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+        return {{"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()},
+            {"cpu_seconds", seconds(r.ru_utime) + seconds(r.ru_stime)}, {"peak_rss_bytes", static_cast<std::uint64_t>(r.ru_maxrss) * 1024}};
+    }
+};
+
+int run_plan(merge_plan const & plan) {
+    usage const used;
+    auto const & s = plan.settings;
+    expect_complete(plan);
+    auto const run = choose_backend(s.run.backend, plan.method->run);
+    auto const models = open_inputs(s.models);
+    auto const files = open_inputs(s.files);
+    std::vector<input> base;
+    if (s.base)
+        base.push_back(open_input(*s.base));
+    for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
+        expect_separate(*s.output, group);
+
+    lathe::merge::pool_options pool_options;
+    pool_options.policy = s.policy;
+    if (s.out_dtype)
+        pool_options.output_type = parse_float_type("--out-dtype", *s.out_dtype);
+    lathe::merge::model_pool const pool(base.empty() ? nullptr : base.front().file.get(), checkpoints_of(models), pool_options);
+    auto const folder = names_folder(*s.output);
+    auto const target = folder ? (fs::path{*s.output} / "").string() : *s.output;
+    lathe::io::safetensors_writer sink(target, {.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0});
+
+    std::uint64_t bytes = 0;
+    for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
+        for (auto const & in : group)
+            bytes += in.bytes();
+    for (auto const & note : plan.notes)
+        if (!s.run.quiet)
+            std::fprintf(stderr, "lathe: note: %s\n", note.c_str());
+    progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
+    auto const file_list = checkpoints_of(files);
+    catch_interrupts();
+    auto const result = run({pool, file_list, sink, plan.options, s.run.threads, bar});
+    bar.clear();
+
+    std::vector<std::string> copied;
+    auto const & reference = base.empty() ? models.front() : base.front();
+    std::error_code code;
+    if (folder && s.copy_side_files && fs::is_directory(reference.path, code) && !fs::equivalent(reference.path, *s.output, code))
+        copied = copy_side_files(reference.path, *s.output, pool_options.output_type);
+
+    std::uint64_t written = 0;
+    for (auto const & t : pool.output())
+        written += t.bytes();
+    auto const timing = used.so_far();
+    if (s.run.json) {
+        json inputs{{"models", json::array()}, {"base", nullptr}, {"files", json::array()}};
+        for (auto const & in : models)
+            inputs["models"].push_back(in.describe());
+        for (auto const & in : files)
+            inputs["files"].push_back(in.describe());
+        if (!base.empty())
+            inputs["base"] = base.front().describe();
+        json report{{"lathe", version()}, {"command", "merge"}};
+        report.update(plan.describe());
+        report["inputs"] = std::move(inputs);
+        report["output"] = {{"path", *s.output}, {"tensors", pool.rows().size()}, {"bytes", written}, {"side_files", copied}};
+        report["arithmetic"] = pool.wants_double() ? "F64" : "F32";
+        report["timing"] = timing;
+        report["result"] = result;
+        print_json(report);
+    } else if (!s.run.quiet)
+        print(std::string{plan.method->name} + ": " + std::to_string(models.size()) + (models.size() == 1 ? " model" : " models") + " -> " + *s.output + ", "
+            + std::to_string(pool.rows().size()) + " tensors, " + human_bytes(static_cast<double>(written)) + ", "
+            + human_seconds(timing["seconds"].get<double>()) + "\n");
+    return 0;
+}
+
+} // namespace
+
+command add_merge(CLI::App & app) {
+    auto & sub = *app.add_subcommand("merge", "Merge checkpoints: lathe merge METHOD [OPTIONS] -o OUT MODELS...");
+    auto lines = std::make_shared<std::deque<command_line>>();
+    lines->emplace_back(sub, nullptr);
+    for (auto const & method : methods()) {
+        auto & own = *sub.add_subcommand(std::string{method.name}, std::string{method.summary});
+        if (auto name = std::string{method.name}; name.find('_') != name.npos) {
+            std::ranges::replace(name, '_', '-');
+            own.alias(name);
+        }
+        lines->emplace_back(own, &method);
+    }
+    return [lines] {
+        auto const named = std::ranges::find_if(*lines, [](command_line const & l) { return l.method != nullptr && l.app->parsed(); });
+        auto const & line = named == lines->end() ? lines->front() : *named;
+        expect_nothing_left(*line.app);
+        auto const plan = plan_of(line);
+        if (!line.print_config)
+            return run_plan(plan);
+        print_json(plan.describe());
+        return 0;
+    };
+}
+
+command add_methods(CLI::App & app) {
+    auto & sub = *app.add_subcommand("methods", "List the merging methods and their options");
+    auto as_json = std::make_shared<bool>(false);
+    sub.add_flag("--json", *as_json, "print JSON, with every option");
+    sub.allow_extras();
+    return [&sub, as_json] {
+        expect_nothing_left(sub);
+        if (*as_json) {
+            auto all = json::array();
+            for (auto const & m : methods()) {
+                auto fields = json::array();
+                for (auto const & f : m.fields)
+                    fields.push_back({{"name", f.name}, {"type", f.type}, {"default", f.value}, {"help", f.text}});
+                all.push_back({{"name", m.name}, {"summary", m.summary}, {"base", m.base_required ? "required" : "optional"},
+                    {"files", m.files.empty() ? json(nullptr) : json(m.files)}, {"options", std::move(fields)}});
+            }
+            print_json(all);
+            return 0;
+        }
+        std::size_t width = 0;
+        for (auto const & m : methods())
+            width = std::max(width, m.name.size());
+        std::string text;
+        for (auto const & m : methods())
+            text.append(m.name).append(width + 2 - m.name.size(), ' ').append(m.summary).append(m.base_required ? " (needs --base)" : "").append("\n");
+        print(text + "\nlathe merge METHOD --help lists the options of a method.\n");
+        return 0;
+    };
+}
+
+} // namespace lathe_cli

@@ -1,0 +1,33 @@
+#pragma once
+/// \file  Runners of the methods that lathe::registry lists and that need nothing but checkpoints.
+#include "selected_backend.hpp"
+
+#include <lathe/registry.hpp>
+
+namespace lathe_replay {
+
+/// A result as expected.json has it.
+template <class Result> json values_of(Result const & result) { return lathe::reflect::to_json(result); }
+inline json values_of(lathe::status) { return nullptr; }
+inline json values_of(lathe::merge::slerp_result const & result) {
+    auto by_name = json::object();
+    for (auto const & t : result.tensors)
+        by_name[t.name] = lathe::reflect::to_json(t);
+    return by_name;
+}
+
+template <class Method> void add_registered(runner_table & table) {
+    add(table, Method::name, []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
+        fixture_pool const inputs(f);
+        std::vector<std::unique_ptr<lathe::checkpoint>> files;
+        if (!Method::files.empty())
+            files = f.checkpoints(std::string{Method::files});
+        auto const options = f.options<typename Method::options>();
+        auto result = std::make_unique<lathe::memory_checkpoint>("result");
+        auto const file_list = pointers(files);
+        auto const report = Method::template run<T>(be, inputs.pool, file_list, *result, options, lathe::control<>{});
+        return {std::move(result), values_of(report), nullptr, {}};
+    });
+}
+
+} // namespace lathe_replay

@@ -1,0 +1,49 @@
+#pragma once
+/// \file  Who runs the cases of a method.
+#include "fixture.hpp"
+
+#include <functional>
+#include <map>
+
+namespace lathe_replay {
+
+/// What came out, to be held against what was recorded.
+struct outcome {
+    std::unique_ptr<lathe::memory_checkpoint> checkpoint;
+    json values; ///< for expected.json
+    json trace;  ///< for expected.trace, but for the states
+    std::vector<std::unique_ptr<lathe::memory_checkpoint>> states; ///< after each step, where the trace names files
+};
+
+struct run_settings {
+    std::size_t threads = 1;
+    bool use_double = false;
+};
+/// \throws lathe::error where the case expects one; failure where the case is not understood, or a property does not hold
+using runner = std::function<outcome(fixture &, run_settings const &)>;
+using runner_table = std::map<std::string, runner, std::less<>>;
+
+/// Backends the program may be built with, as names for the linker; the runners of each are in translation units of its own.
+namespace backends {
+struct eigen {
+    static constexpr std::string_view name = "eigen";
+};
+struct xtensor {
+    static constexpr std::string_view name = "xtensor";
+};
+struct opencl {
+    static constexpr std::string_view name = "opencl";
+};
+} // namespace backends
+
+template <class Backend> void add_averages(runner_table & table);
+template <class Backend> void add_elections(runner_table & table);
+template <class Backend> void add_spectral(runner_table & table);
+template <class Backend> void add_kinship(runner_table & table);
+template <class Backend> void add_fw_merging(runner_table & table);
+template <class Backend> void add_fw_merging_soft(runner_table & table);
+template <class Backend> void add_frank_wolfe(runner_table & table);
+/// Schedules, simplex, files: no backend in them.
+void add_plain(runner_table & table);
+
+} // namespace lathe_replay
