@@ -1,0 +1,13 @@
+// The laws of every backend, asked of the supplied one: one thread, two, and three where blocks do not divide evenly.
+#include <lathe/backend/eigen.hpp>
+
+#include "check_conformance.hpp"
+
+TEMPLATE_TEST_CASE("the Eigen backend obeys the laws", "[conformance]", float, double) {
+    auto const threads = GENERATE(std::size_t{1}, std::size_t{2}, std::size_t{3});
+    CAPTURE(threads);
+    lathe::eigen_backend be(threads);
+    lathe::testing::conformance_options options;
+    options.large = threads == 2;
+    lathe_test::check_conformance<lathe::eigen_backend, TestType>(be, options);
+}
