@@ -73,7 +73,9 @@ template <device_pointer P> struct mat_view {
 enum class op : unsigned char { none, transpose };
 
 /// Any contiguous host range (std::span, Eigen::Map, xt::adapt, an mmap) is a view already.
-template <class T> constexpr vec_view<T *> view_of(std::span<T> s) noexcept { return {s.data(), s.size()}; }
+template <class T, std::size_t Extent> constexpr vec_view<T *> view_of(std::span<T, Extent> s) noexcept {
+    return {s.data(), s.size()};
+}
 /// A vector seen as a matrix of that many columns. \throws shape_error
 template <class P> constexpr mat_view<P> as_matrix(vec_view<P> v, std::size_t rows, std::size_t cols) {
     expects_shape(rows * cols == v.n, "as_matrix: the number of elements differs");
