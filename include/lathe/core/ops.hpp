@@ -38,6 +38,15 @@ template <class Operand> constexpr void expect_extent(Operand const & operand, s
         expects_shape(operand.n == n, what);
 }
 
+/// Elements of an operand that has an extent. \throws shape_error for a list without items
+template <class Operand> constexpr std::size_t extent_of(Operand const & operand) {
+    if constexpr (requires { operand.items; }) {
+        expects_shape(!operand.items.empty(), "the operand that tells the extent is an empty list");
+        return extent_of(operand.items.front());
+    } else
+        return operand.n;
+}
+
 /// out[i] = kernel(in[i]...): one pass over every operand. Operands: core/kernel.hpp. `out` is a view or a tuple of views.
 /// \throws shape_error if the extents differ; unsupported_error for elements without arithmetic
 template <real T> struct map_fn {
@@ -64,7 +73,8 @@ template <real T> struct map_fn {
 template <real T> inline constexpr map_fn<T> map{};
 
 /// totals[k] += what the kernel adds to sums k over all elements: one pass, however many sums. Blocks. Contract of the sums:
-/// core/host.hpp. \throws shape_error, unsupported_error
+/// core/host.hpp. A few sums, of a number the compiler knows (std::span<double, 6>), are the fastest.
+/// \throws shape_error, unsupported_error
 template <real T> struct reduce_fn {
     template <class B, class Kernel, class First, class... Ins>
         requires has_reduce<B, T>
@@ -95,16 +105,6 @@ private:
 };
 template <real T> inline constexpr reduce_fn<T> reduce{};
 
-namespace kernels {
-inline constexpr auto identity = [](auto const & x) { return x; };
-inline constexpr auto product = [](auto const & a, auto const & x) { return a * x; };
-inline constexpr auto axpy = [](auto const & a, auto const & x, auto const & y) { return a * x + y; };
-inline constexpr auto axpby = [](auto const & a, auto const & x, auto const & b, auto const & y) { return a * x + b * y; };
-inline constexpr auto dot = [](auto & sums, auto const & x, auto const & y) { sums.add(0, x * y); };
-inline constexpr auto dot_many = [](auto & sums, auto const & y, auto const & xs) {
-    for (std::size_t k = 0; k != xs.size(); ++k)
-        sums.add(k, xs[k] * y);
-};
 namespace kernels {
 /// The two halves of a kernel(sums, in...) that returns values and adds to sums.
 template <class Kernel> struct values_of {
@@ -148,6 +148,16 @@ template <real T> struct map_reduce_fn {
 };
 template <real T> inline constexpr map_reduce_fn<T> map_reduce{};
 
+namespace kernels {
+inline constexpr auto identity = [](auto const & x) { return x; };
+inline constexpr auto product = [](auto const & a, auto const & x) { return a * x; };
+inline constexpr auto axpy = [](auto const & a, auto const & x, auto const & y) { return a * x + y; };
+inline constexpr auto axpby = [](auto const & a, auto const & x, auto const & b, auto const & y) { return a * x + b * y; };
+inline constexpr auto dot = [](auto & sums, auto const & x, auto const & y) { sums.add(0, x * y); };
+inline constexpr auto dot_many = [](auto & sums, auto const & y, auto const & xs) {
+    for (std::size_t k = 0; k != xs.size(); ++k)
+        sums.add(k, xs[k] * y);
+};
 // 0 for every finite x, NaN for the others.
 inline constexpr auto difference_to_itself = [](auto & sums, auto const & x) { sums.add(0, x - x); };
 } // namespace kernels
@@ -209,7 +219,7 @@ struct axpy_fn {
 };
 inline constexpr axpy_fn axpy{};
 
-/// y := a x + b y. Without kernels: scale, then axpy (5 transfers an element instead of 3).
+/// y := a x + b y; x and y do not overlap. Without kernels: scale, then axpy (5 transfers an element instead of 3).
 struct axpby_fn {
     template <class B, class T>
     static constexpr bool fused = has_map<B, T> || requires(B & be, T a, cvec<B, T> x, vec<B, T> y) { be.axpby(a, x, a, y); };
@@ -230,7 +240,7 @@ struct axpby_fn {
 };
 inline constexpr axpby_fn axpby{};
 
-/// <x, y>. Blocks. |error| <= 32 eps |x| |y| for n <= 2^24.
+/// <x, y>. Blocks. |error| <= 32 eps |x| |y| for n <= 2^24; of doubles, whose blocks are summed in double too, (32 + n / 2^15) eps.
 struct dot_fn {
     template <class B, class P, class Q, class T = value_of<vec_view<P>>>
         requires has_dot<B, T>
