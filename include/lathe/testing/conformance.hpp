@@ -86,6 +86,12 @@ inline constexpr auto product_and_squares = [](auto & sums, auto const & x, auto
     sums.add(1, x * x);
     sums.add(2, y * y);
 };
+inline constexpr auto clamp_and_count = [](auto & sums, auto const & x, auto const & bound) {
+    auto const y = math::min(x, bound);
+    sums.add(0, x - y);
+    sums.add(1, math::select(x > bound, x - x + 1, x - x));
+    return std::array{y, x - y};
+};
 } // namespace kernels
 
 /// What conformance() is made of: one member a law.
@@ -142,6 +148,7 @@ public:
             ask("reduce: NaN stays in its sum", &conformance_suite::reduce_specials);
             ask("reduce: the same bits however it is cut", &conformance_suite::reduce_windows);
             ask("reduce: all_finite", &conformance_suite::finite);
+            ask("map_reduce: what map and reduce do", &conformance_suite::map_and_reduce);
         }
         if constexpr (has_storage_operands<B, T>) {
             ask("storage_view: elements are widened exactly", &conformance_suite::storage_widens);
@@ -724,7 +731,7 @@ private:
             std::array<double, 5> const before{0.25, -1, 0, 4, 1};
             auto found = before, again = before;
             ops::reduce<T>(be_, kernels::moments, std::span<double>{found}, dx.cview(), dy.cview());
-            ops::reduce<T>(be_, kernels::moments, std::span<double>{again}, dx.cview(), dy.cview());
+            ops::reduce<T>(be_, kernels::moments, std::span{again}, dx.cview(), dy.cview()); // their number is known
             std::array<compensated_sum, 5> sums{};
             exact::reduce(kernels::moments, std::span{sums}, of(x), of(y));
             for (std::size_t k = 0; k != 5; ++k) {
@@ -808,6 +815,29 @@ private:
                     if (ops::all_finite(be_, vector(be_, x).cview()))
                         throw broken{at_size("all_finite says yes to " + text(special), n)};
                 }
+        }
+    }
+
+    void map_and_reduce() {
+        for (auto const n : options_.sizes) {
+            auto const x = numbers(n, 155);
+            vector dx(be_, x, 1), rest(be_, n);
+            std::array<double, 2> found{0, 3};
+            // in place: the sums are of what was there before
+            ops::map_reduce<T>(be_, kernels::clamp_and_count, std::tuple{dx.view(), rest.view()},
+                               std::span<double>{found}, dx.cview(), T(0.25));
+            std::vector<T> y(n), r(n);
+            long double total = 0, count = 3;
+            for (std::size_t i = 0; i != n; ++i) {
+                y[i] = std::min(x[i], T(0.25));
+                r[i] = x[i] - y[i];
+                total += r[i];
+                count += x[i] > T(0.25);
+            }
+            expect_same(dx.get(), y, "the first output");
+            expect_same(rest.get(), r, "the second output");
+            if (!(std::fabs(found[0] - total) <= sum_error(n) * total) || found[1] != count)
+                fail(at_size("the sums", n), 0, found[0], total);
         }
     }
 
