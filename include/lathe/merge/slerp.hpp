@@ -76,6 +76,8 @@ public:
         ops::map<T>(be, kernels::combine_pair, out, in.models(), f[0], f[1]);
     }
     [[nodiscard]] std::vector<slerp_tensor> const & tensors() const noexcept { return tensors_; }
+    /// What the first and the second model are multiplied by, of a row of the pool.
+    [[nodiscard]] std::array<T, 2> const & factors(std::size_t row) const { return factors_.at(row); }
 };
 
 /// Writes the spherical interpolation of two models. Two passes over both; memory: one window of each.
