@@ -25,7 +25,7 @@ def cost(headers):
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
-        sys.exit(f"compile_time: {compiler} does not accept {', '.join(headers)}")
+        raise RuntimeError(f"compile_time: {compiler} does not accept {', '.join(headers)}")
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
@@ -65,4 +65,7 @@ def main():
     sys.exit(1 if over else 0)
 
 
-main()
+try:
+    main()
+except RuntimeError as e:
+    sys.exit(str(e))

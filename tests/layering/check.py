@@ -53,7 +53,7 @@ def included_by(header):
     done = subprocess.run([os.environ.get("CXX", "g++"), "-std=c++20", "-M", *flags, "-x", "c++", str(header)],
                           capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"{header.relative_to(root)}: {done.stderr.strip()}")
+        raise LookupError(done.stderr.strip())
     return done.stdout.replace("\\\n", " ").split()[2:]
 
 
@@ -64,7 +64,11 @@ def complaints(header, base, allowed):
         return [f"lathe/{here}: no rule for its layer '{layer}' in tests/layering/layers.txt"]
     layers, third_party = allowed[layer]
     bad = set()
-    for path in included_by(header):
+    try:
+        paths = included_by(header)
+    except LookupError as e:
+        return [f"lathe/{here}: {e}"]
+    for path in paths:
         real = pathlib.Path(os.path.realpath(path))
         own = next((r for r in roots if real.is_relative_to(r)), None)
         if own is not None:
