@@ -255,9 +255,11 @@ inline std::filesystem::path folder_of(std::filesystem::path const & path) {
 
 /// A file that is written beside its target and takes the target's name when published; removed if it never is.
 class staged_file {
+    static constexpr std::uint64_t writeback_step = std::uint64_t{32} << 20;
     std::filesystem::path target_;
     file file_;
-    bool published_ = false;
+    bool durable_, published_ = false;
+    std::uint64_t since_writeback_ = 0;
 
     static file create_beside(std::filesystem::path const & target) {
         static std::atomic<unsigned> count{0};
@@ -268,21 +270,33 @@ class staged_file {
     }
 
 public:
+    /// \param durable what is written shall be on the disk before it is published
     /// \throws io_error
-    explicit staged_file(std::filesystem::path target) : target_{std::move(target)}, file_{create_beside(target_)} {}
+    staged_file(std::filesystem::path target, bool durable)
+        : target_{std::move(target)}, file_{create_beside(target_)}, durable_{durable} {}
     staged_file(staged_file && other) noexcept
-        : target_{std::move(other.target_)}, file_{std::move(other.file_)},
-          published_{std::exchange(other.published_, true)} {}
+        : target_{std::move(other.target_)}, file_{std::move(other.file_)}, durable_{other.durable_},
+          published_{std::exchange(other.published_, true)}, since_writeback_{other.since_writeback_} {}
     staged_file & operator=(staged_file &&) = delete;
     ~staged_file() {
         if (!published_)
             ::unlink(file_.path().c_str());
     }
-    [[nodiscard]] file const & contents() const noexcept { return file_; }
     [[nodiscard]] std::filesystem::path const & target() const noexcept { return target_; }
+    /// As file::reserve. \throws io_error
+    void reserve(std::uint64_t size) const { file_.reserve(size); }
+    /// Writes at an offset; the disk gets to work while more is prepared. Not for two threads at once. \throws io_error
+    void write(std::span<std::byte const> bytes, std::uint64_t offset) {
+        file_.write(bytes, offset);
+        since_writeback_ += bytes.size();
+        if (durable_ && since_writeback_ >= writeback_step) {
+            file_.start_writeback();
+            since_writeback_ = 0;
+        }
+    }
     /// No more will be written. \throws io_error
-    void close(bool sync) {
-        if (sync)
+    void close() {
+        if (durable_)
             file_.sync();
         file_.close();
     }

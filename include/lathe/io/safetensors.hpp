@@ -364,7 +364,6 @@ class safetensors_writer final : public checkpoint_sink {
         std::uint64_t offset;
         coverage committed;
     };
-    static constexpr std::uint64_t writeback_step = std::uint64_t{32} << 20;
 
     checkpoint_files files_;
     write_options options_;
@@ -373,7 +372,6 @@ class safetensors_writer final : public checkpoint_sink {
     std::vector<place> places_;
     std::vector<staged_file> shards_;
     std::optional<write_queue> queue_; ///< after shards_: it goes first
-    std::uint64_t since_writeback_ = 0;
     enum class phase : unsigned char { fresh, open, done } phase_ = phase::fresh;
 
     [[nodiscard]] std::string label() const { return files_.single.string(); }
@@ -425,13 +423,6 @@ class safetensors_writer final : public checkpoint_sink {
             size += next;
         }
         return groups;
-    }
-    void pace(std::uint64_t written, file const & f) {
-        since_writeback_ += written;
-        if (options_.sync && since_writeback_ >= writeback_step) {
-            f.start_writeback();
-            since_writeback_ = 0;
-        }
     }
     /// {"metadata": {"total_size": bytes}, "weight_map": {tensor: file}}, as transformers writes it.
     [[nodiscard]] std::string index_text() const {
@@ -502,7 +493,7 @@ public:
             for (std::size_t k = 0; k != members.size(); ++k)
                 places_[groups[g][k]] = {g, layout.offsets[k], {}};
             expect_replaceable(target);
-            auto const & out = shards_.emplace_back(target).contents();
+            auto & out = shards_.emplace_back(target, options_.sync);
             out.reserve(layout.file_size);
             out.write(std::as_bytes(std::span{layout.head}), 0);
         }
@@ -526,13 +517,12 @@ public:
         expects_shape(index < tensors_.size(), "safetensors_writer::commit: no tensor of that index");
         expects_window(tensors_[index], first, bytes.size());
         auto & [shard, offset, committed] = places_[index];
-        auto const & out = shards_[shard].contents();
+        auto & out = shards_[shard];
         if (!queue_ || !queue_->submit(out, offset + first, bytes)) {
             if (queue_)
                 queue_->drain(); // in order with what is on its way
             out.write(bytes, offset + first);
         }
-        pace(bytes.size(), out);
         committed.add(first, first + bytes.size());
     }
     /// \throws shape_error if bytes are missing; io_error
@@ -546,7 +536,7 @@ public:
                                   + std::to_string(missing) + " of " + std::to_string(tensors_[i].bytes())
                                   + " was never written"};
         for (auto & s : shards_)
-            s.close(options_.sync);
+            s.close();
 
         std::error_code code;
         bool const had_index = std::filesystem::exists(files_.index(), code);
@@ -555,9 +545,9 @@ public:
             remove(files_.index());
         } else {
             auto const text = index_text();
-            staged_file index{files_.index()};
-            index.contents().write(std::as_bytes(std::span{text}), 0);
-            index.close(options_.sync);
+            staged_file index{files_.index(), options_.sync};
+            index.write(std::as_bytes(std::span{text}), 0);
+            index.close();
             remove(files_.index()); // an interruption must not leave it beside shards of the new set
             for (auto & s : shards_)
                 s.publish();

@@ -23,7 +23,7 @@ class write_queue {
         use state = use::free;
     };
     struct job {
-        file const * to;
+        staged_file * to;
         std::uint64_t offset;
         std::span<std::byte const> bytes;
         slot * from;
@@ -100,7 +100,7 @@ public:
         return memory;
     }
     /// Queues a write if `bytes` were lent by this queue; tells whether. `to` must outlive the write.
-    bool submit(file const & to, std::uint64_t offset, std::span<std::byte const> bytes) {
+    bool submit(staged_file & to, std::uint64_t offset, std::span<std::byte const> bytes) {
         std::lock_guard const lock{mutex_};
         rethrow();
         auto const s = std::ranges::find_if(

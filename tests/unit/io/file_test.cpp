@@ -48,8 +48,8 @@ TEST_CASE("a staged file appears when it is published, or never", "[io]") {
     temporary_folder folder;
     std::string const text = "new";
     {
-        io::staged_file s{folder / "x"};
-        s.contents().write(std::as_bytes(std::span{text}), 0);
+        io::staged_file s{folder / "x", false};
+        s.write(std::as_bytes(std::span{text}), 0);
         CHECK(folder.names().size() == 1);
         CHECK(!std::filesystem::exists(folder / "x"));
     }
@@ -57,8 +57,8 @@ TEST_CASE("a staged file appears when it is published, or never", "[io]") {
     {
         std::vector<io::staged_file> moved;
         for (auto const * const name : {"x", "y"})
-            moved.emplace_back(folder / name).contents().write(std::as_bytes(std::span{text}), 0);
-        moved[0].close(true);
+            moved.emplace_back(folder / name, true).write(std::as_bytes(std::span{text}), 0);
+        moved[0].close();
         moved[0].publish();
     }
     CHECK(folder.names() == names{"x"});

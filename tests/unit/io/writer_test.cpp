@@ -84,7 +84,7 @@ TEST_CASE("windows may come in any order and overlap, but must be all", "[io]") 
         commit(w, 0, 4, 2, '2');
         commit(w, 0, 0, 4, '1');
         commit(w, 0, 9, 1, '9');
-        commit(w, 0, 5, 4, '5');
+        commit(w, 0, 5, 5, '5');
         commit(w, 1, 0, 3, '0');
         commit(w, 1, 6, 0);
         std::string const own = "mine";
