@@ -1,0 +1,64 @@
+// What needs products of matrices: run on the archetype of that floor, compared with Eigen, refused one floor down.
+#include <lathe/merge/objectives.hpp>
+#include <lathe/merge/regmean.hpp>
+#include <lathe/merge/spectral.hpp>
+
+#include "models.hpp"
+
+namespace {
+using namespace lathe_test;
+using testing::floor;
+using here = testing::archetype<floor::matrix_space>;
+using below = testing::archetype<floor::elementwise>;
+
+template <class B>
+constexpr bool can_decompose =
+    requires(B & be, merge::model_pool const & pool, checkpoint_sink & sink) { merge::tsv(be, pool, sink); }
+    || requires(B & be, merge::model_pool const & pool, checkpoint_sink & sink) { merge::iso_c(be, pool, sink); }
+    || requires(B & be, merge::model_pool const & pool, checkpoint_sink & sink) { merge::iso_cts(be, pool, sink); };
+template <class B>
+constexpr bool can_regress = requires(B & be, merge::model_pool const & pool, std::span<checkpoint * const> grams,
+                                      checkpoint_sink & sink) { merge::regmean(be, pool, grams, sink); };
+template <class B> constexpr bool can_classify = requires { sizeof(merge::classifier_objective<B, float>); };
+static_assert(can_decompose<here> && !can_decompose<below>);
+static_assert(can_regress<here> && !can_regress<below>);
+static_assert(can_classify<here> && !can_classify<below>);
+} // namespace
+
+TEST_CASE("merges of singular vectors on a device", "[archetype][spectral]") {
+    models m(3);
+    auto const pool = m.pool();
+    run_on_both<floor::matrix_space, double>([&](auto & be, auto & sink) { return merge::tsv<double>(be, pool, sink); },
+                                             1e-6);
+    run_on_both<floor::matrix_space, double>(
+        [&](auto & be, auto & sink) { return merge::iso_c<double>(be, pool, sink); }, 1e-6);
+    auto const [device, host] = run_on_both<floor::matrix_space, double>(
+        [&](auto & be, auto & sink) { return merge::iso_cts<double>(be, pool, sink); }, 1e-6);
+    REQUIRE(device.tensors.size() == host.tensors.size());
+    for (std::size_t i = 0; i != host.tensors.size(); ++i) {
+        CHECK(device.tensors[i].name == host.tensors[i].name);
+        CHECK(device.tensors[i].common == host.tensors[i].common);
+    }
+}
+
+TEST_CASE("RegMean on a device", "[archetype][regmean]") {
+    models m(3);
+    auto const pool = m.pool();
+    std::vector<std::unique_ptr<memory_checkpoint>> grams;
+    std::vector<checkpoint *> all;
+    for (std::uint32_t k = 0; k != 3; ++k) { // x^T x of ten random rows, and a little more on the diagonal
+        random::uniform_stream const u{4, k, 0};
+        std::vector<float> g(36);
+        for (std::size_t i = 0; i != 6; ++i)
+            for (std::size_t j = 0; j != 6; ++j)
+                for (std::size_t r = 0; r != 10; ++r)
+                    g[i * 6 + j] += (u[r * 6 + i] - 0.5f) * (u[r * 6 + j] - 0.5f) + (i == j ? 0.1f : 0.0f);
+        grams.push_back(std::make_unique<memory_checkpoint>("grams"));
+        grams.back()->set<float>("tall", {6, 6}, g);
+        all.push_back(grams.back().get());
+    }
+    auto const run = [&](auto & be, auto & sink) { return merge::regmean<double>(be, pool, all, sink); };
+    auto const [device, host] = run_on_both<floor::matrix_space, double>(run, 1e-6);
+    REQUIRE(device.layers.size() == 1);
+    CHECK(device.layers[0].smallest_pivot == Approx(host.layers[0].smallest_pivot));
+}
