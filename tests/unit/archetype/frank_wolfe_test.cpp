@@ -61,7 +61,7 @@ std::pair<merge::frank_wolfe_result, std::vector<double>> search_memory(B & be,
         vertices.push_back(b.view());
     std::vector<double> target(300);
     for (std::size_t i = 0; i != target.size(); ++i)
-        target[i] = 0.5 * points[0][i] + 0.3 * points[2][i] + 0.2 * points[3][i];
+        target[i] = 0.4713 * points[0][i] + 0.3121 * points[2][i] + 0.2166 * points[3][i];
     distance_to<B, double> f(be, target);
     merge::resident_vertices<B, double> pool{std::span<cvec<B, double> const>{vertices}};
     auto x = be.template allocate<double>(300);
@@ -83,6 +83,7 @@ TEST_CASE("over vectors in memory an inner product is enough", "[archetype][fran
             eigen_backend host;
             auto const [found, x] = search_memory(device, options);
             auto const [expected, y] = search_memory(host, options);
+            CAPTURE(static_cast<int>(method), open);
             CHECK(found.status == expected.status);
             // Whether a trial step is short enough is for rounding to say where f is its own bound, as here:
             // backtracking may take another way, to the same end.
