@@ -485,13 +485,14 @@ public:
 /// Pokutta and Zink 2017). The gap of the result is always from the whole pool, at x.
 ///
 /// The token is asked, and the observer told f and gap, once for each iterate; `on_step` is told frank_wolfe_iteration
-/// after each step. A stopped run has done its certificate, too. Needs an inner product space, whatever the vertices
-/// need, and no more. Memory: x, its gradient, a window of each vertex. Time: a step is an evaluation, a pass over g, x
-/// and the vertices, and a pass over x and one vertex or two. Backtracking and the exact rule pass over the direction
-/// once more; a failed trial is an evaluation and a pass over the active vertices.
+/// after each step. A stopped run has done its certificate, too.
+///
+/// Needs an inner product space, whatever the vertices need, and no more. Memory: x, its gradient, a window of each
+/// vertex. Time: a step is an evaluation, a pass over g, x and the vertices, and a pass over x and one vertex or two.
+/// Backtracking and the exact rule pass over the direction once more; a failed trial is an evaluation and a pass over
+/// the active vertices.
 /// \throws option_error; shape_error if x is not as long as the vertices; non_finite_error if the objective or a slope
-/// is not
-///         finite; what the objective and the vertices throw
+/// is not finite; what the objective and the vertices throw
 template <class B, class Vertices, class Objective, class P, class Obs = no_observer, class Stop = never_stop,
           class OnStep = ignore_steps, class T = ops::value_of<vec_view<P>>>
     requires inner_product_space<B, T> && vertex_pool<Vertices, B, T>

@@ -282,7 +282,9 @@ public:
 };
 
 /// Vertices in the memory of any backend with an inner product.
-template <class B, real T> class resident_vertices : public vertex_blocks<B, T, resident_source<B, T>> {
+template <class B, real T>
+    requires inner_product_space<B, T>
+class resident_vertices : public vertex_blocks<B, T, resident_source<B, T>> {
 public:
     /// \param parts the lengths of the tensors that a vertex consists of; empty for one
     /// \throws option_error without vertices; shape_error if they differ in length, or the parts do not add up to it

@@ -62,6 +62,9 @@ template <class T> struct rows {
     }
 };
 
+template <class B>
+concept has_vertices = requires { typename merge::resident_vertices<B, float>; };
+
 void expect_convex(frank_wolfe_result const & r) {
     for (auto const & row : r.weights) {
         double sum = 0;
@@ -409,6 +412,8 @@ TEST_CASE("a run can be continued from its weights, and weights alone can be cer
 TEST_CASE("it lives on an inner product space, in memory for x, a gradient and one difference") {
     using archetype = testing::archetype<testing::floor::inner_product_space>;
     static_assert(!elementwise<archetype, float>);
+    static_assert(has_vertices<archetype>);
+    static_assert(!has_vertices<testing::archetype<testing::floor::vector_space>>);
     constexpr std::size_t n = 40, count = 9;
     rows<float> const v(61, count, n);
     auto const wanted = lathe_test::numbers(61, 99, n);
