@@ -62,3 +62,37 @@ TEST_CASE("RegMean on a device", "[archetype][regmean]") {
     REQUIRE(device.layers.size() == 1);
     CHECK(device.layers[0].smallest_pivot == Approx(host.layers[0].smallest_pivot));
 }
+
+TEST_CASE("a classifier on a device", "[archetype][objectives]") {
+    models m(1);
+    auto const pool = m.pool();
+    auto const layout = merge::parameter_layout::of(pool);
+    // A layer of 17 units over 6 inputs, its loss on 9 rows.
+    random::uniform_stream const u{6, 0, 0};
+    std::vector<double> rows(9 * 6);
+    std::vector<std::size_t> labels(9);
+    for (std::size_t i = 0; i != rows.size(); ++i)
+        rows[i] = static_cast<double>(u[i]) - 0.5;
+    for (std::size_t i = 0; i != labels.size(); ++i)
+        labels[i] = i * 5 % 17;
+    auto const run = [&]<class B>(B & be, merge::classifier_loss loss) {
+        merge::classifier_objective<B, double> f(layout, {{"tall.weight", ""}}, {.loss = loss});
+        f.set_rows(be, std::span<double const>{rows}, labels);
+        auto x = be.template allocate<double>(layout.size()), g = be.template allocate<double>(layout.size());
+        merge::read_parameters<B, double>(be, layout, m[0], x.view());
+        auto const value = f.value_and_gradient(be, cvec<B, double>(x.view()), g.view());
+        std::vector<double> gradient(layout.size());
+        be.download(cvec<B, double>(g.view()), std::span<double>{gradient});
+        return std::tuple{value, gradient, f.predict(be, cvec<B, double>(x.view()))};
+    };
+    for (auto const loss : {merge::classifier_loss::cross_entropy, merge::classifier_loss::entropy}) {
+        testing::archetype<floor::matrix_space, double> device;
+        eigen_backend host;
+        auto const [value, gradient, classes] = run(device, loss);
+        auto const [expected_value, expected_gradient, expected_classes] = run(host, loss);
+        CHECK(value == Approx(expected_value));
+        CHECK(classes == expected_classes);
+        for (std::size_t i = 0; i != gradient.size(); ++i)
+            CHECK(gradient[i] == Approx(expected_gradient[i]).margin(1e-12));
+    }
+}
