@@ -121,7 +121,7 @@ void run(std::filesystem::path const & data, std::filesystem::path const & out, 
 int main(int argc, char ** argv) {
     CLI::App app{"Merge perceptrons trained on views of handwritten digits with every method; print a table, draw a chart."};
     std::filesystem::path data = LATHE_EXAMPLE_DATA "/optdigits.csv", out = "quickstart";
-    std::size_t threads = 0;
+    std::size_t threads = 1;
     app.add_option("--data", data, "the digits")->capture_default_str();
     app.add_option("--out", out, "folder for models and chart")->capture_default_str();
     app.add_option("--threads", threads, "0: one for each processor")->capture_default_str();

@@ -113,7 +113,7 @@ std::vector<method> methods() {
         all.push_back(informed(level == merge::adamerging_level::task ? "AdaMerging, by task" : "AdaMerging, by tensor", false,
             [level](backend & be, pool const & p, ingredients const & in, sink & to) {
                 auto f = all_tasks(be, in, merge::classifier_loss::entropy);
-                merge::adamerging(be, p, f, to, {.level = level, .lr = 0.02, .init = 0.1, .steps = 60});
+                merge::adamerging(be, p, f, to, {.level = level, .lr = 1e-3, .init = 0.1, .steps = 200});
             }));
     for (auto const granularity : {merge::fw_granularity::task, merge::fw_granularity::layer})
         all.push_back(informed(granularity == merge::fw_granularity::task ? "FW-Merging, published, by task" : "FW-Merging, published, by tensor", true,
