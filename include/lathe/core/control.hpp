@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <type_traits>
 
 LATHE_NAMESPACE_BEGIN
 
@@ -34,6 +35,15 @@ template <observer F = no_observer, stop_token S = never_stop> struct control {
 };
 template <class F> control(F) -> control<F>;
 template <class F, class S> control(F, S) -> control<F, S>;
+
+/// The control of part `part` of `parts` that take about as long as each other: shows progress through the whole.
+/// Refers to `ctl`.
+template <observer F, stop_token S> auto part_of(control<F, S> & ctl, std::size_t part, std::size_t parts) {
+    auto const observe = [&ctl, part, parts](progress const & p) {
+        ctl.observe(progress{part * p.total + p.step, parts * p.total, p.objective, p.residual});
+    };
+    return control<std::remove_const_t<decltype(observe)>, S>{observe, ctl.stop};
+}
 
 /// How an iterative method ended.
 enum class status : unsigned char { converged, iteration_limit, stopped };

@@ -23,7 +23,8 @@ inline constexpr auto add_kept = [](auto const & base, auto const & xs, auto con
 /// base + lambda times what the sign election leaves of the kept deltas.
 inline constexpr auto elect_kept = [](auto const & base, auto const & xs, auto const & us, auto const & keep, auto const & scale, auto const & w,
                                       auto const & lambda, auto const & normalize) {
-    return base + lambda * elect(xs.size(), [&](std::size_t k) { return scale[k] * kept_delta(xs[k], base, us[k], keep); }, w, normalize);
+    return base + lambda * elect(xs.size(), [&](std::size_t k) { return scale[k] * kept_delta(xs[k], base, us[k], keep); }, w, normalize,
+                                 std::remove_cvref_t<decltype(lambda)>(0));
 };
 /// Sums of |x_k - base|, then of what is kept of it.
 inline constexpr auto kept_norms = [](auto & sums, auto const & base, auto const & xs, auto const & us, auto const & keep) {

@@ -7,24 +7,31 @@
 LATHE_NAMESPACE_BEGIN
 namespace merge::kernels {
 
-/// The sum of those u_k = w_k delta_k whose sign is that of all of them together (a sum of zero elects plus; zeros never
-/// agree; a negative weight votes the other way), divided by the sum of their weights if `normalize` is 1 (not 0), where
-/// that sum is not zero. Rule of mergekit. \param delta delta(k) gives delta_k
-inline constexpr auto elect = []<class Delta>(std::size_t count, Delta const & delta, auto const & w, auto const & normalize) {
+/// The sum of those u_k = w_k delta_k whose sign is that of all of them together, divided by the sum of their weights
+/// if `normalize` is 1 (not 0), where that sum is not zero. A sum of zero elects plus; zeros never agree; a negative
+/// weight votes the other way; with `count` 1 (not 0) every u_k has one vote. NaN where any delta is NaN. Rule of
+/// mergekit.
+/// \param delta delta(k) gives delta_k
+inline constexpr auto elect = []<class Delta>(std::size_t models, Delta const & delta, auto const & w,
+                                              auto const & normalize, auto const & count) {
     auto total = w[0] * delta(0);
     using value = decltype(total);
-    for (std::size_t k = 1; k != count; ++k)
-        total = total + w[k] * delta(k);
-    auto const sign = math::select(total >= value(0), value(1), value(-1));
-    auto sum = value(0), weight = value(0);
-    for (std::size_t k = 0; k != count; ++k) {
+    auto votes = math::sign(total);
+    for (std::size_t k = 1; k != models; ++k) {
         auto const u = w[k] * delta(k);
-        auto const agrees = u * sign > value(0);
+        total = total + u;
+        votes = votes + math::sign(u);
+    }
+    auto const plus = math::select(count > 0, votes, total) >= value(0);
+    auto sum = value(0), weight = value(0);
+    for (std::size_t k = 0; k != models; ++k) {
+        auto const u = w[k] * delta(k);
+        auto const agrees = math::select(plus, u, value(0) - u) > value(0);
         sum = sum + math::select(agrees, u, value(0));
         weight = weight + math::select(agrees, value(w[k]), value(0));
     }
     auto const divisor = math::select(weight == value(0), value(1), weight);
-    return sum / (value(1) + normalize * (divisor - value(1)));
+    return math::select(math::is_nan(total), total, sum / (value(1) + normalize * (divisor - value(1))));
 };
 
 } // namespace merge::kernels

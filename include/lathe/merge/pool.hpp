@@ -159,9 +159,15 @@ public:
 };
 
 /// A method that makes a window of the result from the windows of the pool at the same place: recipe(be, in, out).
-/// `out` is an output_operand<B, T> or a vec<B, T>. `static constexpr bool reads_base = false` spares it the base.
+/// `out` is an output_operand<B, T> or a vec<B, T>. `static constexpr bool reads_base = false` spares it the base. What only
+/// the end of the pass tells may come late: `again()` then names the windows to be made once more, and is asked once.
 template <class R, class B, class T>
 concept recipe = real<T> && elementwise<B, T> && requires(R & r, B & be, pool_reader<B, T> const & in, output_operand<B, T> out) { r(be, in, out); };
+
+/// Elements [first, first + count) of row `row` of a pool.
+struct pool_window {
+    std::size_t row, first, count;
+};
 
 /// Whether a recipe wants windows of the base.
 template <class R> constexpr bool reads_base() {
@@ -218,13 +224,21 @@ template <class B, real T, class Recipe, class Obs = no_observer, class Stop = n
 status write(B & be, model_pool const & pool, Recipe & recipe, checkpoint_sink & sink, control<Obs, Stop> ctl = {}) {
     sink.begin(pool.output(), pool.reference().metadata());
     window_writer<B, T> out;
-    auto const result = stream<B, T>(be, pool, [&](pool_reader<B, T> const & in) {
+    auto const make = [&](pool_reader<B, T> const & in) {
         auto const target = out.begin(be, sink, in.row().info, in.row_index(), in.first(), in.count());
         recipe(be, in, target);
         out.end(be, sink);
-    }, ctl, reads_base<Recipe>());
+    };
+    auto const result = stream<B, T>(be, pool, make, ctl, reads_base<Recipe>());
     if (result == status::stopped)
         return result;
+    if constexpr (requires { recipe.again(); }) {
+        pool_reader<B, T> in(pool);
+        for (pool_window const w : recipe.again()) {
+            in.seek(be, pool.rows()[w.row], w.first, w.count, reads_base<Recipe>());
+            make(in);
+        }
+    }
     for (std::size_t i = 0; i != pool.rows().size(); ++i)
         if (!pool.rows()[i].merged)
             copy_row(pool, i, sink);
