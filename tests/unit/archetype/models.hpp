@@ -16,7 +16,7 @@ class models {
     memory_checkpoint base_{"base"};
     std::vector<std::unique_ptr<memory_checkpoint>> models_;
 
-    static void fill(memory_checkpoint & c, std::uint32_t which) {
+    static void fill(memory_checkpoint & c, std::uint32_t which, bool with_scalar) {
         std::uint32_t tensor = 0;
         auto const add = [&](std::string name, shape extents, dtype type) {
             std::vector<float> x(count_of(extents));
@@ -32,18 +32,19 @@ class models {
         add("tall.weight", {17, 6}, dtype::f32);
         add("conv", {2, 3, 5}, dtype::f16);
         add("norm", {7}, dtype::bf16);
-        add("scale", {}, dtype::f32);
+        if (with_scalar)
+            add("scale", {}, dtype::f32);
         add("empty", {0, 3}, dtype::f32);
         std::vector<std::int64_t> const ids{static_cast<std::int64_t>(which), 7};
         c.set({"ids", dtype::i64, {2}}, std::as_bytes(std::span{ids}));
     }
 
 public:
-    explicit models(std::size_t count) {
-        fill(base_, 0);
+    explicit models(std::size_t count, bool with_scalar = true) {
+        fill(base_, 0, with_scalar);
         for (std::uint32_t k = 1; k <= count; ++k) {
             models_.push_back(std::make_unique<memory_checkpoint>("model " + std::to_string(k - 1)));
-            fill(*models_.back(), k);
+            fill(*models_.back(), k, with_scalar);
         }
     }
     [[nodiscard]] memory_checkpoint & base() { return base_; }

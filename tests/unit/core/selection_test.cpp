@@ -1,0 +1,128 @@
+// Selection: the same magnitude as sorting gives, on a host with any threads and on a device.
+#include <lathe/core/selection.hpp>
+#include <lathe/core/window.hpp>
+#include <lathe/testing/archetype.hpp>
+
+#include "catch.hpp"
+#include "plain_backend.hpp"
+
+#include <random>
+
+namespace {
+using namespace lathe;
+
+struct threaded_backend : lathe_test::plain_backend {
+    thread_pool pool{3};
+    [[nodiscard]] thread_pool & executor() noexcept { return pool; }
+};
+
+inline constexpr auto each = [](auto & values, auto const & xs) {
+    for (std::size_t k = 0; k != xs.size(); ++k)
+        values.add(k, xs[k]);
+};
+
+template <class T> struct answer {
+    T value;
+    std::uint64_t below, equal;
+};
+/// Smallest first, NaN last. Ranks count from 1.
+template <class T> answer<T> by_sorting(std::vector<T> v, std::uint64_t rank) {
+    for (auto & x : v)
+        x = std::fabs(x);
+    std::ranges::sort(v, [](T a, T b) { return a < b || (a == a && b != b); });
+    auto const found = v[rank - 1];
+    auto const same = [&](T x) { return x == found || (x != x && found != found); };
+    auto const first = static_cast<std::uint64_t>(std::ranges::find_if(v, same) - v.begin());
+    return {found, first, static_cast<std::uint64_t>(std::ranges::count_if(v, same))};
+}
+
+/// Several vectors at once, in windows. \returns passes
+template <class B, class T>
+std::size_t select(B & be, std::vector<std::vector<T>> const & vectors, std::vector<std::uint64_t> const & ranks,
+                   std::size_t window) {
+    std::vector<buffer_t<B, T>> buffers;
+    for (auto const & v : vectors) {
+        buffers.push_back(be.template allocate<T>(v.size()));
+        be.upload(std::span<T const>{v}, buffers.back().view());
+    }
+    magnitude_selection<B, T> search{std::span<std::uint64_t const>{ranks}};
+    std::size_t passes = 0;
+    for (; !search.done(); ++passes) {
+        for_each_window(vectors[0].size(), window, [&](std::size_t first, std::size_t count) {
+            std::vector<cvec<B, T>> views;
+            for (auto & b : buffers)
+                views.push_back(b.view().sub(first, count));
+            search.add(be, each, list(views));
+        });
+        search.end_pass();
+    }
+    for (std::size_t k = 0; k != ranks.size(); ++k) {
+        CAPTURE(k, ranks[k]);
+        auto const expected = by_sorting(vectors[k], ranks[k]);
+        auto const found = search.value(k);
+        CHECK((found == expected.value || (found != found && expected.value != expected.value)));
+        CHECK(search.below(k) == expected.below);
+        CHECK(search.equal(k) == expected.equal);
+    }
+    return passes;
+}
+template <class T> std::vector<std::vector<T>> some_vectors(std::size_t n) {
+    std::mt19937 random(static_cast<unsigned>(n));
+    std::normal_distribution<double> normal;
+    std::vector<std::vector<T>> all(4, std::vector<T>(n));
+    for (std::size_t i = 0; i != n; ++i) {
+        all[0][i] = static_cast<T>(normal(random));
+        all[1][i] = static_cast<T>(std::round(4 * normal(random)) / 4); // many equal
+        all[2][i] =
+            static_cast<T>(std::ldexp(normal(random), static_cast<int>(random() % 200) - 140)); // subnormal floats too
+        all[3][i] = i % 7 == 0   ? std::numeric_limits<T>::quiet_NaN()
+                    : i % 5 == 0 ? std::numeric_limits<T>::infinity()
+                    : i % 3 == 0 ? -T(0)
+                                 : static_cast<T>(normal(random));
+    }
+    return all;
+}
+template <class B, class T> void agrees_with_sorting(std::size_t passes) {
+    for (std::size_t const n : {1u, 2u, 17u, 513u, 5000u}) {
+        B be;
+        CAPTURE(n);
+        for (std::uint64_t const rank :
+             {std::uint64_t{1}, std::uint64_t{n / 5 + 1}, std::uint64_t{n / 2 + 1}, std::uint64_t{n}})
+            CHECK(select(be, some_vectors<T>(n), {rank, std::uint64_t{n} - rank + 1, rank, rank}, 4096) == passes);
+    }
+}
+} // namespace
+
+TEST_CASE("selection agrees with sorting on a host", "[selection]") {
+    agrees_with_sorting<lathe_test::plain_backend, float>(2);
+    agrees_with_sorting<lathe_test::plain_backend, double>(4);
+    agrees_with_sorting<threaded_backend, float>(2);
+    threaded_backend be;
+    select(be, some_vectors<float>(3 * host::task_elements + 11), {1000, 150000, 77777, 196619}, host::task_elements);
+}
+
+TEST_CASE("selection agrees with sorting on a device", "[selection]") {
+    using testing::archetype;
+    using testing::floor;
+    agrees_with_sorting<archetype<floor::elementwise, float>, float>(8);
+    agrees_with_sorting<archetype<floor::elementwise, double>, double>(16);
+}
+
+TEST_CASE("selection refuses ranks that are not there", "[selection]") {
+    lathe_test::plain_backend be;
+    for (std::uint64_t const rank : {std::uint64_t{0}, std::uint64_t{4}}) {
+        std::array<std::uint64_t, 1> const ranks{rank};
+        magnitude_selection<lathe_test::plain_backend, float> search{std::span<std::uint64_t const>{ranks}};
+        std::vector<float> const x{1, 2, 3};
+        std::array<vec_view<float const *>, 1> const views{view_of(std::span{x})};
+        search.add(be, each, list(views));
+        CHECK_THROWS_AS(search.end_pass(), shape_error);
+    }
+}
+
+TEST_CASE("a search for nothing is done", "[selection]") {
+    magnitude_selection<lathe_test::plain_backend, float> search;
+    CHECK(search.done());
+    search.start({});
+    CHECK(search.done());
+}
