@@ -11,9 +11,9 @@ LATHE_NAMESPACE_BEGIN
 namespace merge {
 
 struct adam_options {
-    double lr = 1e-3;                       ///< step size
+    double lr = 1e-3;                      ///< step size
     std::vector<double> betas{0.9, 0.999}; ///< decay of the mean and of the mean square of the gradient; each in [0, 1)
-    double eps = 1e-8;                      ///< added to the root of the bias-corrected mean square
+    double eps = 1e-8;                     ///< added to the root of the bias-corrected mean square
 };
 
 /// Adam (Kingma and Ba 2014, Algorithm 1), in double, on the host:
@@ -26,11 +26,14 @@ class adam {
 public:
     /// For n parameters. \throws option_error
     explicit adam(std::size_t n, adam_options options = {}) : options_{std::move(options)}, mean_(n), square_(n) {
-        expects_option(std::isfinite(options_.lr) && options_.lr >= 0, "lr", std::to_string(options_.lr), "a number >= 0");
-        expects_option(options_.betas.size() == 2, "betas", std::to_string(options_.betas.size()) + " numbers", "two numbers in [0, 1)");
+        expects_option(std::isfinite(options_.lr) && options_.lr >= 0, "lr", std::to_string(options_.lr),
+                       "a number >= 0");
+        expects_option(options_.betas.size() == 2, "betas", std::to_string(options_.betas.size()) + " numbers",
+                       "two numbers in [0, 1)");
         for (auto const b : options_.betas)
             expects_option(b >= 0 && b < 1, "betas", std::to_string(b), "two numbers in [0, 1)");
-        expects_option(std::isfinite(options_.eps) && options_.eps > 0, "adam_eps", std::to_string(options_.eps), "a number > 0");
+        expects_option(std::isfinite(options_.eps) && options_.eps > 0, "adam_eps", std::to_string(options_.eps),
+                       "a number > 0");
     }
     /// One step along the gradient. \throws shape_error
     void step(std::span<double> parameters, std::span<double const> gradient) {

@@ -30,14 +30,16 @@ struct adamerging_options {
     std::vector<double> betas{0.9, 0.999}; ///< of Adam
     double adam_eps = 1e-8;                ///< of Adam
     double entropy_eps = 1e-8;             ///< in the logarithm of the entropy: for who makes the objective
-    std::vector<std::string> tensor_order = {}; ///< names of the merged tensors as results shall list them; empty: by their bytes
+    std::vector<std::string> tensor_order =
+        {}; ///< names of the merged tensors as results shall list them; empty: by their bytes
 };
 
 /// One step: the loss before it, the coefficients after it.
 struct adamerging_step {
     std::size_t t;
     double loss;
-    std::vector<std::vector<double>> coefficients; ///< [model][tensor], in the order of tensor_order; [model][0] at level task
+    std::vector<std::vector<double>>
+        coefficients; ///< [model][tensor], in the order of tensor_order; [model][0] at level task
 };
 struct adamerging_result {
     lathe::status status;                          ///< iteration_limit, or stopped: then nothing was written
@@ -46,8 +48,10 @@ struct adamerging_result {
     std::vector<std::vector<double>> coefficients; ///< as in adamerging_step, after the last step
 };
 
-/// Positions in `layout` of the tensors in the order asked for. \throws option_error unless `names` is empty or lists each once
-inline std::vector<std::size_t> tensor_positions(parameter_layout const & layout, std::vector<std::string> const & names) {
+/// Positions in `layout` of the tensors in the order asked for. \throws option_error unless `names` is empty or lists
+/// each once
+inline std::vector<std::size_t> tensor_positions(parameter_layout const & layout,
+                                                 std::vector<std::string> const & names) {
     std::vector<std::size_t> order;
     std::vector<bool> seen(layout.tensors().size());
     for (auto const & name : names) {
@@ -57,7 +61,8 @@ inline std::vector<std::size_t> tensor_positions(parameter_layout const & layout
         order.push_back(i);
     }
     for (std::size_t i = 0; i != seen.size(); ++i) {
-        expects_option(names.empty() || seen[i], "tensor_order", "no '" + layout.tensors()[i].name + "'", "each merged tensor once");
+        expects_option(names.empty() || seen[i], "tensor_order", "no '" + layout.tensors()[i].name + "'",
+                       "each merged tensor once");
         if (names.empty())
             order.push_back(i);
     }
@@ -76,14 +81,17 @@ class task_vector_coefficients {
     bool clamp_;
     std::vector<double> values_;
 
-    [[nodiscard]] std::size_t per_model() const noexcept { return level_ == adamerging_level::layer ? layout_->tensors().size() : 1; }
+    [[nodiscard]] std::size_t per_model() const noexcept {
+        return level_ == adamerging_level::layer ? layout_->tensors().size() : 1;
+    }
     [[nodiscard]] std::size_t index(std::size_t k, std::size_t n) const noexcept {
         return level_ == adamerging_level::layer ? k * layout_->tensors().size() + n : k;
     }
 
 public:
     /// All coefficients are `init`. Refers to the layout.
-    task_vector_coefficients(parameter_layout const & layout, std::size_t models, adamerging_level level, double init, bool clamp)
+    task_vector_coefficients(parameter_layout const & layout, std::size_t models, adamerging_level level, double init,
+                             bool clamp)
         : layout_{&layout}, models_{models}, level_{level}, clamp_{clamp} {
         values_.assign(models * per_model(), init);
     }
@@ -115,12 +123,14 @@ public:
         }
     }
     /// By the coefficients, of a loss whose gradient at theta(lambda) is g. One pass over g, base and task vectors.
-    template <class Windows> [[nodiscard]] std::vector<double> gradient(B & be, Windows && windows, cvec<B, T> g) const {
+    template <class Windows>
+    [[nodiscard]] std::vector<double> gradient(B & be, Windows && windows, cvec<B, T> g) const {
         std::vector<double> slopes(values_.size()), totals(models_);
         for (std::size_t n = 0; n != layout_->tensors().size(); ++n) {
             std::ranges::fill(totals, 0.0);
             windows(n, [&](std::size_t first, std::size_t count, auto const & base, auto const & vs) {
-                ops::reduce<T>(be, kernels::task_vector_slopes, totals, layout_->slice(g, n).sub(first, count), base, vs);
+                ops::reduce<T>(be, kernels::task_vector_slopes, totals, layout_->slice(g, n).sub(first, count), base,
+                               vs);
             });
             for (std::size_t k = 0; k != models_; ++k)
                 slopes[index(k, n)] += totals[k];
@@ -134,7 +144,8 @@ public:
 
 /// The windows of a pool as task_vector_coefficients wants them.
 template <class B, real T> auto pool_windows(B & be, model_pool const & pool) {
-    return [&be, window = pool.window(), rows = merged_rows(pool), in = pool_reader<B, T>(pool)](std::size_t n, auto && f) mutable {
+    return [&be, window = pool.window(), rows = merged_rows(pool), in = pool_reader<B, T>(pool)](std::size_t n,
+                                                                                                 auto && f) mutable {
         for_each_window(rows[n]->info.count(), window, [&](std::size_t first, std::size_t count) {
             in.seek(be, *rows[n], first, count);
             f(first, count, in.base(), in.models());
@@ -142,20 +153,23 @@ template <class B, real T> auto pool_windows(B & be, model_pool const & pool) {
     };
 }
 
-/// AdaMerging (Yang et al. 2023): theta_n = base_n + sum_i lambda_{i(,n)} (model_i - base)_n with the lambda that Adam finds
-/// for `objective`, which the authors make the sum over the tasks of the mean entropy of the predictions for unlabelled
-/// inputs. Spec section 7.
+/// AdaMerging (Yang et al. 2023): theta_n = base_n + sum_i lambda_{i(,n)} (model_i - base)_n with the lambda that Adam
+/// finds for `objective`, which the authors make the sum over the tasks of the mean entropy of the predictions for
+/// unlabelled inputs. Spec section 7.
 ///
-/// The objective (differentiable<B, T>, over parameter_layout::of(pool)) is called once for each step, in order, so it may
-/// change its batch from call to call. `on_step` is told adamerging_step after each. Where the authors' log has the loss of
-/// the last task only, results have the whole. Tensors in which all models equal the base keep their coefficients.
-/// Time: a step is an evaluation of the objective, two passes over the pool. Memory: theta, its gradient, a window of each model.
+/// The objective (differentiable<B, T>, over parameter_layout::of(pool)) is called once for each step, in order, so it
+/// may change its batch from call to call. `on_step` is told adamerging_step after each. Where the authors' log has the
+/// loss of the last task only, results have the whole. Tensors in which all models equal the base keep their
+/// coefficients. Time: a step is an evaluation of the objective, two passes over the pool. Memory: theta, its gradient,
+/// a window of each model.
 /// \throws option_error; mismatch_error if tensor_order names no tensor; non_finite_error if the loss is not finite;
 ///         what the objective throws
-template <real T = float, class B, class Objective, class Obs = no_observer, class Stop = never_stop, class OnStep = ignore_steps>
+template <real T = float, class B, class Objective, class Obs = no_observer, class Stop = never_stop,
+          class OnStep = ignore_steps>
     requires elementwise<B, T> && differentiable<Objective, B, T>
 adamerging_result adamerging(B & be, model_pool const & pool, Objective && objective, checkpoint_sink & sink,
-                             adamerging_options const & options = {}, control<Obs, Stop> ctl = {}, OnStep && on_step = {}) {
+                             adamerging_options const & options = {}, control<Obs, Stop> ctl = {},
+                             OnStep && on_step = {}) {
     expects_option(pool.has_base(), "base", "none", "the checkpoint the models were fine-tuned from");
     expects_option(std::isfinite(options.init), "init", std::to_string(options.init), "a finite number");
     auto const layout = parameter_layout::of(pool);

@@ -10,13 +10,15 @@ using lathe::parameter_layout;
 using lathe::read_parameters;
 using lathe::write_parameters;
 
-/// A smooth loss over a parameter vector: writes its gradient at x into g, which it owns until it returns, and returns its value.
+/// A smooth loss over a parameter vector: writes its gradient at x into g, which it owns until it returns, and returns
+/// its value.
 template <class F, class B, class T>
 concept differentiable = storage<B, T> && requires(F & f, B & be, cvec<B, T> x, vec<B, T> g) {
     { f.value_and_gradient(be, x, g) } -> std::convertible_to<double>;
 };
 
-/// One smooth loss for each of several tasks, over one parameter vector: value and gradient as above, of the task asked for.
+/// One smooth loss for each of several tasks, over one parameter vector: value and gradient as above, of the task asked
+/// for.
 template <class F, class B, class T>
 concept task_objectives = storage<B, T> && requires(F & f, B & be, std::size_t task, cvec<B, T> x, vec<B, T> g) {
     { f.size() } -> std::convertible_to<std::size_t>;
@@ -72,7 +74,8 @@ void write_merged(B & be, model_pool const & pool, cvec<B, T> x, checkpoint_sink
             continue;
         }
         for_each_window(row.info.count(), pool.window(), [&](std::size_t first, std::size_t count) {
-            ops::map<T>(be, ops::kernels::identity, writer.begin(be, to, row.info, i, first, count), x.sub(offset + first, count));
+            ops::map<T>(be, ops::kernels::identity, writer.begin(be, to, row.info, i, first, count),
+                        x.sub(offset + first, count));
             writer.end(be, to);
         });
         offset += row.info.count();

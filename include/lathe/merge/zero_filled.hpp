@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Checkpoints that lack tensors, seen as if they had them, full of zeros: task vectors of adapters that do not all
+/// \file  Checkpoints that lack tensors, seen as if they had them, full of zeros: task vectors of adapters that do not
+/// all
 ///        touch the same layers.
 #include <lathe/core/checkpoint.hpp>
 
@@ -14,8 +15,9 @@ inline std::vector<tensor_info> all_tensors(std::span<checkpoint * const> checkp
         for (auto const & t : c->tensors()) {
             auto const [at, fresh] = all.try_emplace(t.name, t, c);
             if (auto const & [first, where] = at->second; !fresh && first.extents != t.extents)
-                throw mismatch_error{std::string{c->label()} + ": tensor '" + t.name + "' has shape " + to_string(t.extents) + ", expected "
-                    + to_string(first.extents) + " as in " + std::string{where->label()}};
+                throw mismatch_error{std::string{c->label()} + ": tensor '" + t.name + "' has shape "
+                                     + to_string(t.extents) + ", expected " + to_string(first.extents) + " as in "
+                                     + std::string{where->label()}};
         }
     std::vector<tensor_info> tensors;
     for (auto & [name, found] : all)
@@ -42,17 +44,19 @@ public:
             ++found;
             auto const & own = inner.tensors()[*index_[i]];
             if (own.extents != tensors_[i].extents)
-                throw mismatch_error{std::string{inner.label()} + ": tensor '" + own.name + "' has shape " + to_string(own.extents)
-                    + ", expected " + to_string(tensors_[i].extents)};
+                throw mismatch_error{std::string{inner.label()} + ": tensor '" + own.name + "' has shape "
+                                     + to_string(own.extents) + ", expected " + to_string(tensors_[i].extents)};
             tensors_[i].type = own.type;
         }
         for (auto const & own : inner.tensors())
             if (found != inner.tensors().size() && !find(own.name))
-                throw mismatch_error{std::string{inner.label()} + ": tensor '" + own.name + "' is not in the list of tensors"};
+                throw mismatch_error{std::string{inner.label()} + ": tensor '" + own.name
+                                     + "' is not in the list of tensors"};
     }
 
     [[nodiscard]] std::span<tensor_info const> tensors() const override { return tensors_; }
-    std::span<std::byte const> read(std::size_t index, std::size_t first, std::size_t size, window_buffer & buffer) override {
+    std::span<std::byte const> read(std::size_t index, std::size_t first, std::size_t size,
+                                    window_buffer & buffer) override {
         if (index_[index])
             return inner_->read(*index_[index], first, size, buffer);
         expects_window(tensors_[index], first, size);

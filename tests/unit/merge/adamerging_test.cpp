@@ -95,7 +95,9 @@ TEST_CASE("the gradient by the coefficients is that of finite differences", "[ad
             lambda.values()[i] = at - h;
             auto const down = loss();
             lambda.values()[i] = at;
-            CHECK(slopes[i] == Approx((up - down) / (2 * h)).epsilon(1e-6).margin(1e-6)); // exact for a quadratic, but for rounding
+            CHECK(
+                slopes[i]
+                == Approx((up - down) / (2 * h)).epsilon(1e-6).margin(1e-6)); // exact for a quadratic, but for rounding
         }
     }
 }
@@ -185,7 +187,9 @@ TEST_CASE("what AdaMerging refuses, and how it stops", "[adamerging]") {
     backend be;
     distance_to<double> objective{f.combination<double>({{0.4}, {0.4}, {0.4}})};
     memory_checkpoint out;
-    auto const run = [&](adamerging_options const & options) { merge::adamerging<double>(be, f.pool, objective, out, options); };
+    auto const run = [&](adamerging_options const & options) {
+        merge::adamerging<double>(be, f.pool, objective, out, options);
+    };
     CHECK_THROWS_WITH(run({.init = std::numeric_limits<double>::infinity()}), contains("init"));
     CHECK_THROWS_WITH(run({.tensor_order = {"a.weight"}}), contains("no 'b.bias'"));
     CHECK_THROWS_WITH(run({.tensor_order = {"a.weight", "a.weight"}}), contains("twice"));
@@ -202,7 +206,8 @@ TEST_CASE("what AdaMerging refuses, and how it stops", "[adamerging]") {
         bool stop_requested() const { return *calls >= 2; }
     };
     objective.calls = 0;
-    auto const result = merge::adamerging<double>(be, f.pool, objective, out, {}, control{no_observer{}, after{&objective.calls}});
+    auto const result =
+        merge::adamerging<double>(be, f.pool, objective, out, {}, control{no_observer{}, after{&objective.calls}});
     CHECK(result.status == status::stopped);
     CHECK(result.steps == 2);
     CHECK(out.tensors().empty());

@@ -52,7 +52,8 @@ TEST_CASE("known projections", "[simplex]") {
 }
 
 TEST_CASE("what cannot be projected", "[simplex]") {
-    std::vector<double> none, bad{0, std::numeric_limits<double>::quiet_NaN()}, far{std::numeric_limits<double>::infinity(), 0};
+    std::vector<double> none, bad{0, std::numeric_limits<double>::quiet_NaN()},
+        far{std::numeric_limits<double>::infinity(), 0};
     CHECK_THROWS_AS(merge::project_simplex<double>(none), shape_error);
     CHECK_THROWS_AS(merge::project_simplex<double>(bad), non_finite_error);
     CHECK_THROWS_WITH(merge::project_simplex<double>(far), lathe_test::contains("entry 0"));
