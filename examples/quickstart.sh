@@ -12,6 +12,10 @@ say "building"
 cmake --preset release
 cmake --build --preset release --target quickstart lathe_cli
 programs=$PWD/build/release/examples
+case " $* " in
+*" --out"*) ;;
+*) set -- --out "$PWD/build/quickstart" "$@" ;;
+esac
 say "running $programs/quickstart $*"
 cd "$here"
 "$programs/quickstart" "$@"

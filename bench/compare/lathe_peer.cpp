@@ -59,8 +59,10 @@ struct timing {
     }
 };
 
-/// Reads every byte of a checkpoint once. The sum keeps the compiler honest.
-std::uint64_t read_all(checkpoint & from) {
+std::uint64_t volatile sum_of_words; // keeps the reading
+
+/// Reads every byte of a checkpoint once.
+void read_all(checkpoint & from) {
     std::uint64_t sum = 0;
     lathe::window_buffer buffer;
     for (std::size_t i = 0; i != from.tensors().size(); ++i)
@@ -77,7 +79,7 @@ std::uint64_t read_all(checkpoint & from) {
             for (auto const l : lanes)
                 sum += l;
         });
-    return sum;
+    sum_of_words = sum;
 }
 /// Writes every byte of a sink once, from a block that stays in the cache.
 void write_all(std::vector<lathe::tensor_info> const & tensors, lathe::checkpoint_sink & to) {
@@ -162,10 +164,11 @@ int main(int argc, char ** argv) {
 
         // What Frank-Wolfe needs besides: a state and a gradient.
         auto const layout = lathe::merge::parameter_layout::of(pool);
-        std::vector<float> state, gradient;
+        std::vector<float> state, gradient, scratch;
         if (operation == "frank_wolfe") {
             state.resize(layout.size());
             gradient.resize(layout.size());
+            scratch.resize(layout.size());
             lathe::read_parameters<lathe::eigen_backend, float>(be, layout, *base, lathe::view_of(std::span{state}));
             lathe::read_parameters<lathe::eigen_backend, float>(be, layout, *models[0], lathe::view_of(std::span{gradient}));
         }
@@ -194,8 +197,7 @@ int main(int argc, char ** argv) {
         else if (operation == "frank_wolfe") {
             // One step at task granularity: all alignments in one pass over the gradient and the models, then the update
             // of x from the chosen one. The norms of the models were taken with the first alignment, as in a run.
-            merge::fw_candidates<lathe::eigen_backend, float> candidates(pool, merge::fw_candidates<lathe::eigen_backend, float>::start_kind::base, 0.3, false,
-                merge::fw_oracle::cosine, merge::fw_zero_norm::zero);
+            merge::fw_candidates<lathe::eigen_backend, float> candidates(pool, merge::fw_oracle::cosine, merge::fw_zero_norm::zero);
             auto const x = lathe::view_of(std::span{state}), g = lathe::view_of(std::span{gradient});
             auto const shared = std::make_shared<decltype(candidates)>(std::move(candidates));
             run = [&, shared, x, g] {
@@ -207,7 +209,7 @@ int main(int argc, char ** argv) {
                 }
                 auto const best = static_cast<std::size_t>(std::ranges::min_element(sums) - sums.begin());
                 for (std::size_t n = 0; n != layout.tensors().size(); ++n)
-                    shared->move(be, n, best, 0.1f, layout.slice(x, n));
+                    shared->move(be, n, best, 0.1f, std::nullopt, layout.slice(x, n));
                 peak.sample();
             };
             bound = [&, x, g] { // reads: g and the models, then x and one model; writes: x
@@ -217,7 +219,7 @@ int main(int argc, char ** argv) {
                 double total[2] = {};
                 lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); }, std::span{total}.first(1), g);
                 lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); }, std::span{total}.last(1), x);
-                lathe::ops::fill(be, 0.0f, g); // written in place of x, whose values are needed
+                lathe::ops::fill(be, 0.0f, lathe::view_of(std::span{scratch})); // in place of x, whose values are needed
             };
         } else
             throw lathe::option_error{"operation: found " + operation + ", expected linear, task_arithmetic, ties_model, ties_tensor, frank_wolfe or kinship"};
