@@ -232,6 +232,27 @@ void interpret(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Ou
                 }
             }, in);
         };
+        // Flattened: kernels and all they call are inlined, however large they look to the compiler.
+        auto const on_part = [&](std::size_t count) __attribute__((flatten)) {
+            auto const whole = count - count % packet_size<T>;
+            if constexpr (!collects)
+                for (std::size_t i = 0; i < count; i += packet_size<T>)
+                    on_packet(taken, i);
+            else {
+                if constexpr (requires { taken.hold(); }) {
+                    auto held = taken.hold();
+                    for (std::size_t i = 0; i != whole; i += packet_size<T>)
+                        on_packet(held, i);
+                    taken.release(held);
+                } else
+                    for (std::size_t i = 0; i != whole; i += packet_size<T>)
+                        on_packet(taken.at(i), i);
+                if (whole != count) {
+                    auto const valid = packet_mask<T>::first(count - whole);
+                    on_packet(taken.at(whole, valid), whole);
+                }
+            }
+        };
         auto const last = std::min(n, (task + 1) * task_elements);
         for (auto block = task * task_elements; block < last; block += reduction_block) {
             auto const block_end = std::min(last, block + reduction_block);
@@ -240,23 +261,7 @@ void interpret(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Ou
                 std::apply([&](auto &... c) { (c.seek(first, count), ...); }, in);
                 for (auto & t : targets)
                     t.begin(first, count);
-                auto const whole = count - count % packet_size<T>;
-                if constexpr (collects) {
-                    if constexpr (requires { taken.hold(); }) {
-                        auto held = taken.hold();
-                        for (std::size_t i = 0; i != whole; i += packet_size<T>)
-                            on_packet(held, i);
-                        taken.release(held);
-                    } else
-                        for (std::size_t i = 0; i != whole; i += packet_size<T>)
-                            on_packet(taken.at(i), i);
-                    if (whole != count) {
-                        auto const valid = packet_mask<T>::first(count - whole);
-                        on_packet(taken.at(whole, valid), whole);
-                    }
-                } else
-                    for (std::size_t i = 0; i < count; i += packet_size<T>)
-                        on_packet(taken, i);
+                on_part(count);
                 for (auto & t : targets)
                     t.end(first, count);
                 taken.end_part(count);
