@@ -23,23 +23,21 @@ enum class adamerging_level : unsigned char {
 
 struct adamerging_options {
     adamerging_level level = adamerging_level::layer;
-    double lr = 1e-3;                      ///< of Adam
-    double init = 0.3;                     ///< every coefficient before the first step
-    std::size_t steps = 1000;              ///< evaluations of the loss
-    bool clamp = false;                    ///< use coefficients clipped to [0, 1]; outside, their gradient is zero
-    std::vector<double> betas{0.9, 0.999}; ///< of Adam
-    double adam_eps = 1e-8;                ///< of Adam
-    double entropy_eps = 1e-8;             ///< in the logarithm of the entropy: for who makes the objective
-    std::vector<std::string> tensor_order =
-        {}; ///< names of the merged tensors as results shall list them; empty: by their bytes
+    double lr = 1e-3;                           ///< of Adam
+    double init = 0.3;                          ///< every coefficient before the first step
+    std::size_t steps = 1000;                   ///< evaluations of the loss
+    bool clamp = false;                         ///< use coefficients clipped to [0, 1]; outside, their gradient is zero
+    std::vector<double> betas{0.9, 0.999};      ///< of Adam
+    double adam_eps = 1e-8;                     ///< of Adam
+    double entropy_eps = 1e-8;                  ///< in the logarithm of the entropy: for who makes the objective
+    std::vector<std::string> tensor_order = {}; ///< of the coefficients in results; empty: by the names' bytes
 };
 
 /// One step: the loss before it, the coefficients after it.
 struct adamerging_step {
     std::size_t t;
     double loss;
-    std::vector<std::vector<double>>
-        coefficients; ///< [model][tensor], in the order of tensor_order; [model][0] at level task
+    std::vector<std::vector<double>> coefficients; ///< [model][tensor], in tensor_order; at level task [model][0]
 };
 struct adamerging_result {
     lathe::status status;                          ///< iteration_limit, or stopped: then nothing was written

@@ -24,20 +24,18 @@ struct fw_merging_soft_options {
     double lr = 1e-3;                            ///< adamerging: of Adam
     std::vector<double> betas{0.9, 0.999};       ///< adamerging: of Adam
     double adam_eps = 1e-8;                      ///< adamerging: of Adam
-    double entropy_eps = 1e-8; ///< adamerging: in the logarithm of the entropy: for who makes the loss
-    std::vector<std::string> tensor_order =
-        {}; ///< names of the merged tensors as coefficients shall be listed; empty: by their bytes
+    double entropy_eps = 1e-8;                  ///< adamerging: in the logarithm of the entropy: for who makes the loss
+    std::vector<std::string> tensor_order = {}; ///< of the coefficients in the result; empty: by the names' bytes
 };
 
 /// What happened at one step. Tasks that came when all candidates were taken chose nothing and are not listed.
 struct fw_merging_soft_step {
     std::size_t t;
-    std::vector<double> objective; ///< of each task, at the state before the step
-    std::vector<std::vector<std::size_t>>
-        chosen;                             ///< [task][tensor] or [task][0]; tensors in the order of parameter_layout
-    std::vector<std::vector<double>> score; ///< the winning alignments (at granularity task: the winning sum)
-    double step, gamma;                     ///< task_arithmetic: gamma = scaling * step
-    std::vector<double> losses;             ///< adamerging: before each step of Adam
+    std::vector<double> objective;                 ///< of each task, at the state before the step
+    std::vector<std::vector<std::size_t>> chosen;  ///< [task][tensor], tensors as in parameter_layout; or [task][0]
+    std::vector<std::vector<double>> score;        ///< the winning alignments (at granularity task: the winning sum)
+    double step, gamma;                            ///< task_arithmetic: gamma = scaling * step
+    std::vector<double> losses;                    ///< adamerging: before each step of Adam
     std::vector<std::vector<double>> coefficients; ///< adamerging: lambda [task][tensor], in the order of tensor_order
 };
 struct fw_merging_soft_result {
