@@ -153,7 +153,7 @@ template <class B, real T> auto pool_windows(B & be, model_pool const & pool) {
 
 /// AdaMerging (Yang et al. 2023): theta_n = base_n + sum_i lambda_{i(,n)} (model_i - base)_n with the lambda that Adam
 /// finds for `objective`, which the authors make the sum over the tasks of the mean entropy of the predictions for
-/// unlabelled inputs. Spec section 7.
+/// unlabelled inputs. docs/merging.md, 7.
 ///
 /// The objective (differentiable<B, T>, over parameter_layout::of(pool)) is called once for each step, in order, so it
 /// may change its batch from call to call. `on_step` is told adamerging_step after each. Where the authors' log has the

@@ -100,7 +100,7 @@ public:
     }
 };
 
-/// Soft FW-Merging (Chen et al. 2025) as fusion_bench runs it. Spec section 6.2.
+/// Soft FW-Merging (Chen et al. 2025) as fusion_bench runs it. docs/merging.md, 6.2.
 ///
 /// At every step each task in turn aligns its gradient at x with the models and takes the least aligned one that no
 /// earlier task has taken, for the whole model or tensor by tensor; when all are taken the other tasks are not asked.

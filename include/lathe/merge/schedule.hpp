@@ -41,7 +41,7 @@ inline double evaluate(schedule::gradient const & nodes, double t) {
 }
 
 /// The value for a tensor at depth t in [0, 1], or nothing where no filter matches and no name is listed.
-/// Source: spec section 5 (mergekit's semantics). \throws option_error as for gradients
+/// Source: docs/merging.md, 5 (mergekit's semantics). \throws option_error as for gradients
 inline std::optional<double> evaluate(schedule const & s, std::string_view tensor, double t) {
     auto const number = [&](auto const & v) -> double {
         if constexpr (std::same_as<std::remove_cvref_t<decltype(v)>, double>)

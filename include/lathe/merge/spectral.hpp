@@ -1,5 +1,5 @@
 #pragma once
-/// \file  Merges in the singular vectors of the task vectors: TSV-M, Iso-C and Iso-CTS (spec section 11). Matrices (two
+/// \file  Merges in the singular vectors of the task vectors: TSV-M, Iso-C and Iso-CTS (docs/merging.md, 11). Matrices (two
 ///        extents) are merged so; any other tensor gets the mean of its task vectors.
 #include <lathe/linalg/svd.hpp>
 #include <lathe/merge/linear.hpp>

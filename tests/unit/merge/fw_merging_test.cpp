@@ -81,7 +81,7 @@ struct fixture {
     }
 };
 
-/// Section 6.1 on plain vectors, for data without zeros and NaN.
+/// docs/merging.md, 6.1, on plain vectors, for data without zeros and NaN.
 struct reference {
     std::vector<std::vector<double>> states;
     std::vector<fw_merging_step> trace;

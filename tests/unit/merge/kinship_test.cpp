@@ -16,7 +16,7 @@ namespace {
 
 double const nan_value = std::numeric_limits<double>::quiet_NaN();
 
-/// As spec section 10 has it, on whole vectors.
+/// As docs/merging.md, 10 has it, on whole vectors.
 merge::kinship_scores define(std::vector<double> x, std::vector<double> y, bool low_precision) {
     if (low_precision)
         for (auto * v : {&x, &y}) {
