@@ -182,7 +182,7 @@ public:
         }
         for (std::size_t j = 0; j != n_; ++j)
             values_[j] = std::sqrt(squared_norm(x_.row(j), x_.stride()));
-        std::ranges::stable_sort(order_, std::ranges::greater{}, [&](std::size_t j) { return values_[j]; });
+        std::ranges::sort(order_, {}, [&](std::size_t j) { return std::pair{-values_[j], j}; });
         std::size_t rank = 0;
         for (; rank != n_ && values_[order_[rank]] != 0; ++rank)
             for (auto * y = x_.row(order_[rank]); auto & v : std::span{y, n_})

@@ -200,10 +200,11 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
     [[nodiscard]] std::vector<std::size_t> top() const {
         std::vector<std::size_t> order(members_.size());
         std::iota(order.begin(), order.end(), std::size_t{0});
-        auto const worth = [&](std::size_t i) {
-            return std::isnan(members_[i].perf) ? -std::numeric_limits<double>::infinity() : members_[i].perf;
+        auto const rank = [&](std::size_t i) {
+            auto const perf = members_[i].perf;
+            return std::pair{std::isnan(perf) ? std::numeric_limits<double>::infinity() : -perf, i};
         };
-        std::ranges::stable_sort(order, std::ranges::greater{}, worth);
+        std::ranges::sort(order, {}, rank);
         order.resize(std::min(order.size(), options_.k));
         return order;
     }
