@@ -2,6 +2,7 @@
 
 #include "flags.hpp"
 
+#include <cstdio>
 #include <set>
 
 namespace lathe_cli {
@@ -79,9 +80,9 @@ std::vector<std::string> copy_side_files(fs::path const & from, fs::path const &
             config["torch_dtype"] = std::string{torch_name(*type)};
             text = config.dump(2) + "\n";
         }
-        lathe::io::staged_file copy{to / path.filename()};
-        copy.contents().write(std::as_bytes(std::span{text}), 0);
-        copy.close(false);
+        lathe::io::staged_file copy(to / path.filename(), false);
+        copy.write(std::as_bytes(std::span{text}), 0);
+        copy.close();
         copy.publish();
         names.push_back(path.filename().string());
     }
@@ -126,12 +127,18 @@ lathe::dtype parse_float_type(std::string_view flag, std::string_view text) {
 }
 
 std::string read_text(fs::path const & path) {
-    auto const file = lathe::io::file::open(path);
-    auto const size = file.size();
-    if (size > (std::uint64_t{16} << 20))
-        throw lathe::format_error{path.string() + ": file length: found " + std::to_string(size) + " bytes, expected at most 16 MiB"};
-    std::string text(size, '\0');
-    file.read(std::as_writable_bytes(std::span{text}), 0);
+    constexpr std::size_t limit = std::size_t{16} << 20;
+    std::unique_ptr<std::FILE, int (*)(std::FILE *)> const in{std::fopen(path.c_str(), "rb"), &std::fclose};
+    if (!in)
+        lathe::io::fail(path, "open", errno);
+    std::string text;
+    for (std::array<char, 4096> part; auto const n = std::fread(part.data(), 1, part.size(), in.get());) {
+        text.append(part.data(), n);
+        if (text.size() > limit)
+            throw lathe::format_error{path.string() + ": file length: found more than 16 MiB, expected less"};
+    }
+    if (std::ferror(in.get()) != 0)
+        lathe::io::fail(path, "read", errno);
     return text;
 }
 

@@ -39,7 +39,7 @@ lathe::dtype parse_float_type(std::string_view flag, std::string_view text);
 /// "bfloat16"
 std::string_view torch_name(lathe::dtype type);
 
-/// A file of text, at most 16 MiB. \throws io_error
+/// A file of text, or a pipe, at most 16 MiB. \throws io_error, format_error
 std::string read_text(fs::path const & path);
 /// One JSON value, each key once. \throws format_error
 json read_json_file(fs::path const & path);

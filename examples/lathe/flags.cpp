@@ -126,7 +126,8 @@ std::vector<std::string> normalised_arguments(int argc, char const * const * arg
 }
 
 void expect_nothing_left(CLI::App const & app) {
-    auto const left = app.remaining();
+    auto left = app.remaining();
+    std::erase(left, "--"); // CLI11 counts the mark before positionals in
     auto const odd = std::ranges::find_if(left, [](std::string const & s) { return s.starts_with("-"); });
     if (left.empty())
         return;

@@ -59,7 +59,8 @@ int run(int argc, char const * const * argv) {
     for (auto const & [sub, call] : commands)
         names.push_back(sub->get_name());
     std::vector<std::string_view> const known(names.begin(), names.end());
-    auto const left = app.remaining();
+    auto left = app.remaining();
+    std::erase(left, "--");
     if (left.empty())
         throw usage_error{"no command; known: merge, kinship, inspect, methods; see lathe --help"};
     throw usage_error{"'" + left.front() + "': unknown command; " + lathe::reflect::suggestion(left.front(), known)};

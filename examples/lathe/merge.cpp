@@ -23,12 +23,13 @@ struct merge_settings {
     std::optional<std::string> out_dtype;
     std::optional<std::string> max_shard_size;
     bool copy_side_files = true;
+    objective_settings objective;
     run_settings run;
 };
 } // namespace
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size, copy_side_files, run);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size, copy_side_files, objective, run);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::reflect::help_table({
     {"models", "checkpoints to merge: .safetensors files, or folders"},
@@ -39,6 +40,7 @@ inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::r
     {"out_dtype", "type of the floating tensors of the result: F64, F32, F16 or BF16; unset: that of the base (first model)"},
     {"max_shard_size", "split the result into files of at most this size, such as 5GB"},
     {"copy_side_files", "copy configuration and tokenizer from the base's (first model's) folder to the result's"},
+    {"objective", "what to minimise"},
     {"run", "backend, threads, seed"},
 });
 
@@ -52,15 +54,15 @@ using lathe::reflect::to_json;
 /// A method of the registry without its types.
 struct method_entry {
     std::string_view name, summary, files;
-    bool base_required;
+    bool base_required, files_required, minimises;
     std::vector<field_description> fields;
     json (*complete)(std::span<json const> layers); ///< defaults, overlaid by objects in turn
     by_backend<json (*)(merge_job const &)> run;
 };
 
-template <class Method, class... Backends> method_entry entry_of(backend_list<Backends...>) {
+template <class Method, class... Backends> method_entry entry_of(std::string_view files, bool files_required, bool minimises, backend_list<Backends...>) {
     using options = typename Method::options;
-    return {Method::name, Method::summary, Method::files, Method::base == lathe::registry::base_use::required, describe<options>(),
+    return {Method::name, Method::summary, files, Method::base == lathe::registry::base_use::required, files_required, minimises, describe<options>(),
         [](std::span<json const> layers) {
             options o{};
             for (auto const & layer : layers)
@@ -71,9 +73,10 @@ template <class Method, class... Backends> method_entry entry_of(backend_list<Ba
 }
 std::vector<method_entry> const & methods() {
     static auto const all = [] {
+        using namespace lathe::registry;
         std::vector<method_entry> entries;
-        lathe::registry::for_each_method(lathe::registry::merging_methods,
-            [&]<class Method>(std::type_identity<Method>) { entries.push_back(entry_of<Method>(built_backends{})); });
+        for_each_method(merging_methods, [&]<class M>(std::type_identity<M>) { entries.push_back(entry_of<M>(M::files, M::files_required, false, built_backends{})); });
+        for_each_method(objective_methods, [&]<class M>(std::type_identity<M>) { entries.push_back(entry_of<M>("", false, true, built_backends{})); });
         return entries;
     }();
     return all;
@@ -102,13 +105,15 @@ struct command_line {
     command_line(CLI::App & a, method_entry const * m) : app{&a}, method{m} {
         auto const files = m == nullptr || m->files.empty() ? std::string{"--files"} : "--" + std::string{m->files};
         spelling const spellings[] = {{"models", "MODELS"}, {"output", "-o,--output"}, {"out_dtype", "--out-dtype,--dtype"}, {"files", files}};
-        std::vector<std::string_view> without{"run"};
+        std::vector<std::string_view> without{"run", "objective"};
         if (m != nullptr && m->files.empty())
             without.emplace_back("files");
         settings.add(a, "Checkpoints", describe<merge_settings>(), {.spellings = spellings, .without = without});
         if (m != nullptr) {
             static constexpr std::string_view seed[] = {"seed"};
             options.add(a, "Options of " + std::string{m->name}, m->fields, {.without = seed});
+            if (m->minimises)
+                settings.add(a, "Objective", describe<objective_settings>(), {.under = "objective"});
         }
         settings.add(a, "Running", describe<run_settings>(), {.under = "run"});
         if (m != nullptr)
@@ -181,7 +186,7 @@ void expect_complete(merge_plan const & plan) {
         throw usage_error{"--output: found nothing, expected a .safetensors file or a folder"};
     if (plan.method->base_required && !s.base)
         throw usage_error{"--base: found nothing, expected the checkpoint the models were fine-tuned from"};
-    if (!plan.method->files.empty() && s.files.size() != s.models.size())
+    if (!plan.method->files.empty() && s.files.size() != s.models.size() && (plan.method->files_required || !s.files.empty()))
         throw usage_error{"--" + std::string{plan.method->files} + ": found " + std::to_string(s.files.size()) + " files, expected one for each of "
             + std::to_string(s.models.size()) + " models"};
     if (plan.method->files.empty() && !s.files.empty())
@@ -232,7 +237,7 @@ int run_plan(merge_plan const & plan) {
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
     catch_interrupts();
-    auto const result = run({pool, file_list, sink, plan.options, s.run.threads, bar});
+    auto const result = run({pool, file_list, sink, plan.options, s.run.threads, bar, s.objective});
     bar.clear();
 
     std::vector<std::string> copied;
@@ -308,7 +313,7 @@ command add_methods(CLI::App & app) {
                 for (auto const & f : m.fields)
                     fields.push_back({{"name", f.name}, {"type", f.type}, {"default", f.value}, {"help", f.text}});
                 all.push_back({{"name", m.name}, {"summary", m.summary}, {"base", m.base_required ? "required" : "optional"},
-                    {"files", m.files.empty() ? json(nullptr) : json(m.files)}, {"options", std::move(fields)}});
+                    {"files", m.files.empty() ? json(nullptr) : json(m.files)}, {"objective", m.minimises}, {"options", std::move(fields)}});
             }
             print_json(all);
             return 0;

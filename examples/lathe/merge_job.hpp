@@ -9,6 +9,16 @@ namespace lathe_cli {
 
 using lathe::reflect::json;
 
+/// What methods minimise that minimise something.
+struct objective_settings {
+    std::vector<std::string> target;
+    std::vector<std::string> fisher;
+    std::map<std::string, double> tensor_weights;
+    bool products = true;
+    std::vector<std::string> objective_command;
+    double timeout = 0;
+};
+
 struct merge_job {
     lathe::merge::model_pool const & pool;
     std::span<lathe::checkpoint * const> files; ///< what goes with the models: Fisher information, Gram matrices
@@ -16,10 +26,23 @@ struct merge_job {
     json options; ///< of the method, complete
     std::size_t threads;
     progress_bar & progress;
+    objective_settings const & objective;
 };
 
-/// Runs a method of lathe::registry on a backend. Defined in run_merge.hpp, instantiated once for each pair.
-/// \returns what the method reports \throws interrupted, lathe::error
+/// Runs a method of lathe::registry on a backend. Defined in backend/run_merge.hpp, or backend/run_objective.hpp for those
+/// that minimise an objective; instantiated once for each pair.
+/// \returns what the method reports \throws interrupted, usage_error, lathe::error
 template <class Method, class Backend> json run_merge(merge_job const & job);
 
 } // namespace lathe_cli
+
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::objective_settings, target, fisher, tensor_weights, products, objective_command, timeout);
+template <>
+inline constexpr auto lathe::reflect::help<lathe_cli::objective_settings> = lathe::reflect::help_table({
+    {"target", "minimise the squared distance to this checkpoint; repeat it for several tasks"},
+    {"fisher", "weigh every element of the distance by this Fisher information, one file for each target"},
+    {"tensor_weights", "weigh the tensors of the distance"},
+    {"products", "frank_wolfe, distance: read the models once for all iterations"},
+    {"objective_command", "minimise what this shell command computes: it reads {params}, writes {gradient} and {loss}; repeat it for several tasks"},
+    {"timeout", "seconds the command has for one evaluation; 0: no limit"},
+});

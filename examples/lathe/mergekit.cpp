@@ -71,14 +71,20 @@ json parse_yaml(std::string const & text, std::string const & path) {
 }
 
 /// A parameter of mergekit and the option it becomes.
-enum class parameter_kind { schedule_per_model, schedule_for_all, number, truth };
+enum class parameter_kind {
+    schedule_per_model, ///< a list of schedules
+    schedule,           ///< one
+    number_of_models,   ///< one number, which all models must have in common
+    number,
+    truth
+};
 struct parameter_rule {
     std::string_view name;
     parameter_kind kind;
     std::string_view option;
     bool required;
-    json fallback;              ///< mergekit's default; null leaves ours
-    bool complement = false;    ///< the option is 1 - the parameter
+    json fallback;           ///< mergekit's default; null leaves ours
+    bool complement = false; ///< the option is 1 - the parameter
 };
 struct method_rule {
     std::string_view merge_method, method;
@@ -90,10 +96,20 @@ struct method_rule {
 
 std::vector<method_rule> const & method_rules() {
     using enum parameter_kind;
+    parameter_rule const weight{"weight", schedule_per_model, "weights", true, nullptr};
+    auto const normalize = [](bool fallback) { return parameter_rule{"normalize", truth, "normalize", false, fallback}; };
+    auto const rescale = [](bool fallback) { return parameter_rule{"rescale", truth, "rescale", false, fallback}; };
+    auto const lambda = [](std::string_view option) { return parameter_rule{"lambda", number, option, false, 1.0}; };
+    parameter_rule const drop{"density", number_of_models, "drop", false, 1.0, true};
     static std::vector<method_rule> const rules{
-        {"linear", "linear", false, false, json::object(), {{"weight", schedule_per_model, "weights", true, nullptr}, {"normalize", truth, "normalize", false, true}}},
-        {"task_arithmetic", "task_arithmetic", true, true, json::object(),
-            {{"weight", schedule_per_model, "weights", true, nullptr}, {"normalize", truth, "normalize", false, false}, {"lambda", number, "scaling", false, 1.0}}},
+        {"linear", "linear", false, false, json::object(), {weight, normalize(true)}},
+        {"task_arithmetic", "task_arithmetic", true, true, json::object(), {weight, normalize(false), lambda("scaling")}},
+        {"ties", "ties", true, true, {{"variant", "mergekit"}},
+            {weight, {"density", schedule_per_model, "density", false, 1.0}, normalize(true), rescale(false), lambda("lambda")}},
+        {"dare_ties", "dare", true, true, {{"variant", "mergekit"}, {"then", "ties"}}, {weight, drop, normalize(false), rescale(true), lambda("lambda")}},
+        {"dare_linear", "dare", true, true, {{"variant", "mergekit"}, {"then", "task_arithmetic"}},
+            {weight, drop, normalize(false), rescale(true), lambda("scaling")}},
+        {"slerp", "slerp", true, false, json::object(), {{"t", schedule, "t", true, nullptr}}},
     };
     return rules;
 }
@@ -331,7 +347,7 @@ class mergekit_reader {
             value = 1 - value.get<double>();
         };
         json value;
-        if (rule.kind == schedule_per_model) {
+        if (rule.kind == schedule_per_model || rule.kind == number_of_models) {
             value = json::array();
             bool any = false;
             for (std::size_t k = 0; k != sources.size(); ++k) {
@@ -344,7 +360,12 @@ class mergekit_reader {
                 complement(one);
                 value.push_back(std::move(one));
             }
-            if (!any)
+            if (rule.kind == number_of_models) {
+                if (std::ranges::any_of(value, [&](json const & v) { return !v.is_number() || v != value.front(); }))
+                    reject(at(name), lathe::reflect::shown(value), "one number for all models and tensors");
+                json one = value.front();
+                value = std::move(one);
+            } else if (!any && rule.fallback.is_null())
                 return;
         } else {
             value = over_slices(0, false, rule);

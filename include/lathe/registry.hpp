@@ -1,14 +1,15 @@
 #pragma once
-/// \file  The merging methods as a list that programs, tests and documents walk through.
+/// \file  The merging methods as lists that programs, tests and documents walk through.
 ///
 /// A method is a type with
 ///   name, summary         what a person calls it and what it does
 ///   options               its option struct, described in reflect/merge.hpp
 ///   base                  whether it can do without a base
+///   files, files_required what the files are called that go with the models, one for each (empty if there are none), and
+///                         whether the method needs them
 ///   run<T>(be, pool, files, sink, options, control)  \returns a status, or a result that holds one
-/// and, where it reads more than checkpoints:
-///   files                 what the files are that go with the models, one for each; empty if there are none
-/// To add one: write its header and option struct, describe the struct, add a type here and name it in merging_methods.
+/// or, where it minimises an objective, with `objective` in the place of files.
+/// To add one: write its header and option struct, describe the struct, add a type here and name it in a list.
 #include <lathe/reflect/merge.hpp>
 
 #include <boost/hana/for_each.hpp>
@@ -27,6 +28,7 @@ using file_list = std::span<checkpoint * const>;
 
 struct average {
     static constexpr std::string_view name = "average", files = "";
+    static constexpr bool files_required = false;
     static constexpr std::string_view summary = "mean of the models";
     static constexpr auto base = base_use::optional;
     using options = merge::average_options;
@@ -38,6 +40,7 @@ struct average {
 
 struct linear {
     static constexpr std::string_view name = "linear", files = "";
+    static constexpr bool files_required = false;
     static constexpr std::string_view summary = "weighted mean, or weighted sum, of the models";
     static constexpr auto base = base_use::optional;
     using options = merge::linear_options;
@@ -49,6 +52,7 @@ struct linear {
 
 struct task_arithmetic {
     static constexpr std::string_view name = "task_arithmetic", files = "";
+    static constexpr bool files_required = false;
     static constexpr std::string_view summary = "base plus the scaled, weighted sum of the task vectors";
     static constexpr auto base = base_use::required;
     using options = merge::task_arithmetic_options;
@@ -58,8 +62,33 @@ struct task_arithmetic {
     }
 };
 
+struct ties {
+    static constexpr std::string_view name = "ties", files = "";
+    static constexpr bool files_required = false;
+    static constexpr std::string_view summary = "largest elements of the task vectors, those that agree in sign";
+    static constexpr auto base = base_use::required;
+    using options = merge::ties_options;
+    template <real T, class B, class Control>
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+        return merge::ties<T>(be, pool, sink, o, ctl);
+    }
+};
+
+struct dare {
+    static constexpr std::string_view name = "dare", files = "masks";
+    static constexpr bool files_required = false;
+    static constexpr std::string_view summary = "random elements of the task vectors, scaled up, then task arithmetic or ties";
+    static constexpr auto base = base_use::required;
+    using options = merge::dare_options;
+    template <real T, class B, class Control>
+    static auto run(B & be, merge::model_pool const & pool, file_list masks, checkpoint_sink & sink, options const & o, Control ctl) {
+        return merge::dare<T>(be, pool, sink, o, std::vector<checkpoint *>(masks.begin(), masks.end()), ctl);
+    }
+};
+
 struct slerp {
     static constexpr std::string_view name = "slerp", files = "";
+    static constexpr bool files_required = false;
     static constexpr std::string_view summary = "spherical interpolation of two models, tensor by tensor";
     static constexpr auto base = base_use::optional;
     using options = merge::slerp_options;
@@ -71,6 +100,7 @@ struct slerp {
 
 struct fisher {
     static constexpr std::string_view name = "fisher", files = "fisher";
+    static constexpr bool files_required = true;
     static constexpr std::string_view summary = "mean of the models, every element weighted by its Fisher information";
     static constexpr auto base = base_use::optional;
     using options = merge::fisher_options;
@@ -82,6 +112,7 @@ struct fisher {
 
 struct regmean {
     static constexpr std::string_view name = "regmean", files = "grams";
+    static constexpr bool files_required = true;
     static constexpr std::string_view summary = "linear layers by least squares from the Gram matrices of their inputs; the rest averaged";
     static constexpr auto base = base_use::optional;
     using options = merge::regmean_options;
@@ -93,6 +124,7 @@ struct regmean {
 
 struct tsv {
     static constexpr std::string_view name = "tsv", files = "";
+    static constexpr bool files_required = false;
     static constexpr std::string_view summary = "leading singular vectors of the task vectors, made orthogonal (TSV-M)";
     static constexpr auto base = base_use::required;
     using options = merge::tsv_options;
@@ -104,6 +136,7 @@ struct tsv {
 
 struct iso_c {
     static constexpr std::string_view name = "iso_c", files = "";
+    static constexpr bool files_required = false;
     static constexpr std::string_view summary = "sum of the task vectors with equal singular values (Iso-C)";
     static constexpr auto base = base_use::required;
     using options = merge::iso_c_options;
@@ -115,6 +148,7 @@ struct iso_c {
 
 struct iso_cts {
     static constexpr std::string_view name = "iso_cts", files = "";
+    static constexpr bool files_required = false;
     static constexpr std::string_view summary = "common and task-specific directions with equal singular values (Iso-CTS)";
     static constexpr auto base = base_use::required;
     using options = merge::iso_cts_options;
@@ -124,7 +158,66 @@ struct iso_cts {
     }
 };
 
-inline constexpr auto merging_methods = boost::hana::tuple_t<average, linear, task_arithmetic, slerp, fisher, regmean, tsv, iso_c, iso_cts>;
+inline constexpr auto merging_methods = boost::hana::tuple_t<average, linear, task_arithmetic, ties, dare, slerp, fisher, regmean, tsv, iso_c, iso_cts>;
+
+// ---- methods that minimise an objective ------------------------------------------------------------------------------
+
+/// How many objectives a method takes.
+enum class objective_use : unsigned char {
+    single, ///< a model of merge::differentiable
+    tasks   ///< one for each task: a model of merge::task_objectives
+};
+
+struct frank_wolfe {
+    static constexpr std::string_view name = "frank_wolfe";
+    static constexpr std::string_view summary = "minimise an objective over the convex hull of the models, with a certificate";
+    static constexpr auto base = base_use::optional;
+    static constexpr auto objective = objective_use::single;
+    using options = merge::frank_wolfe_options;
+    template <real T, class B, class Objective, class Control>
+    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o, Control ctl) {
+        return merge::frank_wolfe<T>(be, pool, f, sink, o, ctl);
+    }
+};
+
+struct fw_merging {
+    static constexpr std::string_view name = "fw_merging";
+    static constexpr std::string_view summary = "Frank-Wolfe merging as published, hard: one candidate at a time";
+    static constexpr auto base = base_use::optional; // variant fwm_lora has none
+    static constexpr auto objective = objective_use::single;
+    using options = merge::fw_merging_options;
+    template <real T, class B, class Objective, class Control>
+    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o, Control ctl) {
+        return merge::fw_merging<T>(be, pool, f, sink, o, ctl);
+    }
+};
+
+struct fw_merging_soft {
+    static constexpr std::string_view name = "fw_merging_soft";
+    static constexpr std::string_view summary = "Frank-Wolfe merging as published, soft: every task takes a candidate";
+    static constexpr auto base = base_use::required;
+    static constexpr auto objective = objective_use::tasks;
+    using options = merge::fw_merging_soft_options;
+    template <real T, class B, class Tasks, class Control>
+    static auto run(B & be, merge::model_pool const & pool, Tasks & tasks, checkpoint_sink & sink, options const & o, Control ctl) {
+        merge::sum_of_tasks<B, T, Tasks> loss(tasks);
+        return merge::fw_merging_soft<T>(be, pool, tasks, loss, sink, o, ctl);
+    }
+};
+
+struct adamerging {
+    static constexpr std::string_view name = "adamerging";
+    static constexpr std::string_view summary = "task arithmetic with coefficients that minimise an objective, by Adam";
+    static constexpr auto base = base_use::required;
+    static constexpr auto objective = objective_use::single;
+    using options = merge::adamerging_options;
+    template <real T, class B, class Objective, class Control>
+    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o, Control ctl) {
+        return merge::adamerging<T>(be, pool, f, sink, o, ctl);
+    }
+};
+
+inline constexpr auto objective_methods = boost::hana::tuple_t<frank_wolfe, fw_merging, fw_merging_soft, adamerging>;
 
 /// Calls f(type_identity<Method>) for every method of a list, in order.
 template <class List, class F> constexpr void for_each_method(List const & methods, F && f) {

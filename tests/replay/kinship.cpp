@@ -4,6 +4,32 @@
 
 namespace lathe_replay {
 
+namespace {
+
+/// Minus the squared distance to a target.
+double minus_squared_distance(lathe::checkpoint & model, lathe::checkpoint & target) {
+    double sum = 0;
+    lathe::window_buffer buffer;
+    auto const values = [&](lathe::checkpoint & c, std::size_t i) {
+        auto const & info = c.tensors()[i];
+        std::vector<double> v(info.count());
+        lathe::host::load(info.type, c.read(i, 0, info.bytes(), buffer).data(), v.size(), v.data());
+        return v;
+    };
+    for (std::size_t i = 0; i != model.tensors().size(); ++i) {
+        auto const & info = model.tensors()[i];
+        auto const j = target.find(info.name);
+        if (!lathe::is_floating(info.type) || !j)
+            continue;
+        auto const x = values(model, i), y = values(target, *j);
+        for (std::size_t e = 0; e != x.size(); ++e)
+            sum -= (x[e] - y[e]) * (x[e] - y[e]);
+    }
+    return sum;
+}
+
+} // namespace
+
 template <class Backend> void add_kinship(runner_table & table) {
     add(table, "kinship", []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
         using namespace lathe::merge;
@@ -33,6 +59,19 @@ template <class Backend> void add_kinship(runner_table & table) {
             values.push_back(std::move(found));
         }
         return {nullptr, std::move(values), nullptr, {}};
+    });
+
+    add(table, "kinship_topk", []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
+        using namespace lathe::merge;
+        fixture_pool const inputs(f);
+        if (auto const how = f.take_option("evaluate"); how != json("minus squared distance to target"))
+            throw failure{"evaluation " + how.dump() + " is unknown"};
+        auto options = f.options<kinship_search_options>();
+        options.names = f.model_names();
+        auto const target = f.checkpoint("target");
+        auto result = std::make_unique<lathe::memory_checkpoint>("result");
+        auto const found = kinship_search<T>(be, inputs.pool, [&](lathe::checkpoint & model) { return minus_squared_distance(model, *target); }, *result, options);
+        return {std::move(result), lathe::reflect::to_json(found), nullptr, {}};
     });
 }
 template void add_kinship<selected>(runner_table &);

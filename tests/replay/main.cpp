@@ -24,6 +24,7 @@ using built_backends = backend_list<LATHE_REPLAY_BACKENDS>;
 template <class Backend> runner_table runners_of() {
     runner_table table;
     add_averages<Backend>(table);
+    add_elections<Backend>(table);
     add_spectral<Backend>(table);
     add_kinship<Backend>(table);
     add_fw_merging<Backend>(table);
@@ -81,8 +82,8 @@ struct result {
     std::string detail;
 };
 
-result run_once(fs::path const & folder, runner_table const & runners, run_settings const & settings) {
-    auto const precision = std::string{settings.use_double ? "double: " : "float: "};
+result run_once(fs::path const & folder, runner_table const & runners, std::size_t threads, bool use_double) {
+    std::string const precision = use_double ? "double: " : "float: ";
     try {
         fixture f(folder);
         auto const run = runners.find(f.method());
@@ -91,7 +92,7 @@ result run_once(fs::path const & folder, runner_table const & runners, run_setti
         std::optional<std::string> error;
         outcome out;
         try {
-            out = run->second(f, settings);
+            out = (use_double ? run->second.in_double : run->second.in_float)(f, threads);
         } catch (lathe::unsupported_error const & e) {
             return {verdict::skipped, precision + e.what()};
         } catch (lathe::error const & e) {
@@ -112,10 +113,10 @@ result run_once(fs::path const & folder, runner_table const & runners, run_setti
 
 /// A case passes if both precisions do; it is skipped if the backend can do neither.
 result run_case(fs::path const & folder, runner_table const & runners, std::size_t threads) {
-    auto const in_float = run_once(folder, runners, {threads, false});
+    auto const in_float = run_once(folder, runners, threads, false);
     if (in_float.what == verdict::failed)
         return in_float;
-    auto const in_double = run_once(folder, runners, {threads, true});
+    auto const in_double = run_once(folder, runners, threads, true);
     if (in_double.what == verdict::failed)
         return in_double;
     return in_float.what == verdict::passed ? in_float : in_double;
@@ -156,6 +157,8 @@ int run(int argc, char ** argv) {
             std::printf("%s %s%s%s\n", words[static_cast<std::size_t>(what)], name.c_str(), detail.empty() ? "" : ": ", detail.c_str());
         std::fflush(stdout);
     }
+    if (!list && counts[0] + counts[1] + counts[2] == 0)
+        throw failure{"--filter: no case has '" + filter + "' in its name"};
     if (!list)
         std::printf("%zu passed, %zu failed, %zu skipped\n", counts[0], counts[1], counts[2]);
     return counts[1] == 0 ? 0 : 1;

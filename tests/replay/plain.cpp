@@ -8,7 +8,7 @@ namespace lathe_replay {
 
 namespace {
 
-outcome run_schedule(fixture & f, run_settings const &) {
+outcome run_schedule(fixture & f, std::size_t) {
     auto values = json::array();
     for (auto const & entry : f.expected_json("json")) {
         lathe::merge::schedule setting;
@@ -26,10 +26,10 @@ template <lathe::real T> json projected(json const & v) {
     lathe::merge::project_simplex(std::span<T>{x});
     return x;
 }
-outcome run_project_simplex(fixture & f, run_settings const & s) {
+template <lathe::real T> outcome run_project_simplex(fixture & f, std::size_t) {
     auto values = json::array();
     for (auto const & entry : f.expected_json("json"))
-        values.push_back({{"v", entry.at("v")}, {"w", s.use_double ? projected<double>(entry.at("v")) : projected<float>(entry.at("v"))}});
+        values.push_back({{"v", entry.at("v")}, {"w", projected<T>(entry.at("v"))}});
     return {nullptr, std::move(values), nullptr, {}};
 }
 
@@ -40,7 +40,7 @@ void read_all(fs::path const & path, lathe::io::access_mode access) {
     for (std::size_t i = 0; i != file->tensors().size(); ++i)
         static_cast<void>(file->read(i, 0, file->tensors()[i].bytes(), buffer));
 }
-outcome run_load(fixture & f, run_settings const &) {
+outcome run_load(fixture & f, std::size_t) {
     using enum lathe::io::access_mode;
     for (auto const access : {memory_map, block_read}) {
         if (f.has_input("accept"))
@@ -68,9 +68,9 @@ outcome run_load(fixture & f, run_settings const &) {
 } // namespace
 
 void add_plain(runner_table & table) {
-    table["schedule"] = run_schedule;
-    table["project_simplex"] = run_project_simplex;
-    table["load"] = run_load;
+    table["schedule"] = {run_schedule, run_schedule};
+    table["project_simplex"] = {run_project_simplex<float>, run_project_simplex<double>};
+    table["load"] = {run_load, run_load};
 }
 
 } // namespace lathe_replay

@@ -15,12 +15,10 @@ struct outcome {
     std::vector<std::unique_ptr<lathe::memory_checkpoint>> states; ///< after each step, where the trace names files
 };
 
-struct run_settings {
-    std::size_t threads = 1;
-    bool use_double = false;
-};
 /// \throws lathe::error where the case expects one; failure where the case is not understood, or a property does not hold
-using runner = std::function<outcome(fixture &, run_settings const &)>;
+struct runner {
+    std::function<outcome(fixture &, std::size_t threads)> in_float, in_double;
+};
 using runner_table = std::map<std::string, runner, std::less<>>;
 
 /// Backends the program may be built with, as names for the linker; the runners of each are in translation units of its own.

@@ -15,17 +15,20 @@ namespace lathe_replay {
 using selected = backends::LATHE_REPLAY_BACKEND;
 using selected_backend = LATHE_REPLAY_TYPE(LATHE_REPLAY_BACKEND);
 
-/// Adds run(std::type_identity<T>, be, fixture) for both precisions.
+/// Adds run(std::type_identity<T>, be, fixture), for both precisions.
 template <class Run> void add(runner_table & table, std::string_view method, Run run) {
-    table[std::string{method}] = [run](fixture & f, run_settings const & s) -> outcome {
-        auto be = [&] {
-            if constexpr (std::constructible_from<selected_backend, std::size_t>)
-                return selected_backend(s.threads);
-            else
-                return selected_backend{};
-        }();
-        return s.use_double ? run(std::type_identity<double>{}, be, f) : run(std::type_identity<float>{}, be, f);
+    auto const in = [run]<class T>(std::type_identity<T> precision) {
+        return [run, precision](fixture & f, std::size_t threads) -> outcome {
+            if constexpr (std::constructible_from<selected_backend, std::size_t>) {
+                selected_backend be(threads);
+                return run(precision, be, f);
+            } else {
+                selected_backend be;
+                return run(precision, be, f);
+            }
+        };
     };
+    table[std::string{method}] = {in(std::type_identity<float>{}), in(std::type_identity<double>{})};
 }
 
 } // namespace lathe_replay

@@ -1,3 +1,4 @@
+/// \file  Methods that decompose matrices. All in one translation unit: Eigen's decompositions take long to compile.
 #include "registered.hpp"
 
 namespace lathe_replay {

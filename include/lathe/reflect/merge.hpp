@@ -1,15 +1,17 @@
 #pragma once
 /// \file  The options and results of merging as data: names, help texts, JSON.
 #include <lathe/merge/adamerging.hpp>
+#include <lathe/merge/dare.hpp>
 #include <lathe/merge/fisher.hpp>
 #include <lathe/merge/frank_wolfe.hpp>
 #include <lathe/merge/fw_merging.hpp>
 #include <lathe/merge/fw_merging_soft.hpp>
-#include <lathe/merge/kinship.hpp>
+#include <lathe/merge/kinship_search.hpp>
 #include <lathe/merge/linear.hpp>
 #include <lathe/merge/regmean.hpp>
 #include <lathe/merge/slerp.hpp>
 #include <lathe/merge/spectral.hpp>
+#include <lathe/merge/ties.hpp>
 #include <lathe/reflect/options.hpp>
 
 LATHE_NAMESPACE_BEGIN
@@ -109,6 +111,42 @@ inline constexpr auto lathe::reflect::help<lathe::merge::task_arithmetic_options
     {"normalize", "divide by the sum of the weights"},
 });
 
+// ---- sign elections and random masks --------------------------------------------------------------------------------
+
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::ties_options, variant, mask_rate, threshold, density, weights, scaling, lambda, merge_func, consensus, normalize,
+                        rescale, tie_break);
+template <>
+inline constexpr auto lathe::reflect::help<lathe::merge::ties_options> = lathe::reflect::help_table({
+    {"variant", "whose rules; each has options of its own, which the others refuse or ignore"},
+    {"mask_rate", "fwm: share of the elements that is dropped; unset: 0.8"},
+    {"threshold", "fusion_bench: share that is kept, above 1 in per cent; unset: 20"},
+    {"density", "lathe, mergekit: share that is kept of each model; none: 0.2"},
+    {"weights", "lathe, mergekit: of the models; none: all 1"},
+    {"scaling", "factor of the merged task vector"},
+    {"lambda", "mergekit's name of scaling, in its place"},
+    {"merge_func", "fusion_bench, fwm: what becomes of the elements that agree"},
+    {"consensus", "lathe, mergekit: the sign of the sum, or that of more models"},
+    {"normalize", "lathe, mergekit: divide by the weights that agree"},
+    {"rescale", "lathe, mergekit: scale what is kept to the L1 norm of the whole"},
+    {"tie_break", "lathe, mergekit: which of equal magnitudes stay"},
+});
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::ties_result, status, threshold, kth, kept, majority);
+
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::dare_options, variant, drop, rescale, mask_scale, then, scaling, lambda, weights, normalize, seed);
+template <>
+inline constexpr auto lathe::reflect::help<lathe::merge::dare_options> = lathe::reflect::help_table({
+    {"variant", "whose rules: every tensor, not vectors (fwm), or keeping the L1 norm (mergekit)"},
+    {"drop", "probability of dropping an element of a task vector, in [0, 1)"},
+    {"rescale", "scale up what is left, by the variant's rule"},
+    {"mask_scale", "another factor of what is left"},
+    {"then", "how what is left is merged: task_arithmetic, or the sign election of ties"},
+    {"scaling", "task_arithmetic: factor of the sum of the task vectors"},
+    {"lambda", "ties: factor of the merged task vector"},
+    {"weights", "of the models, one for each or one for all; none: all 1"},
+    {"normalize", "divide by the sum of the weights (ties: of those that agree)"},
+    {"seed", "of the masks"},
+});
+
 // ---- one tensor at a time -------------------------------------------------------------------------------------------
 
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::slerp_options, t, dot_threshold, eps);
@@ -168,6 +206,24 @@ inline constexpr auto lathe::reflect::help<lathe::merge::kinship_options> = lath
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_scores, pcc, cs, cs_signed, ed);
 
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_options, k, metric, mode, explore, merge, merge_weights, t, max_gen, stop_kinship, names);
+template <>
+inline constexpr auto lathe::reflect::help<lathe::merge::kinship_search_options> = lathe::reflect::help_table({
+    {"k", "models that stay in the running"},
+    {"metric", "what counts as kinship"},
+    {"mode", "kinship of all parameters, or the mean over the tensors"},
+    {"explore", "whom the best model is merged with beside the top models"},
+    {"merge", "how two models become one"},
+    {"merge_weights", "linear: of the two models, the better one first"},
+    {"t", "slerp: 0 gives the first model, 1 the second"},
+    {"max_gen", "generations at most; the pairs of the given models are the first"},
+    {"stop_kinship", "stop when the mean kinship of the top models exceeds this; the paper suggests 0.9"},
+    {"names", "of the given models, in the result; none: their paths"},
+});
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_result::step, name, parents, role, perf, kinship, gain);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_result::generation, gen, top);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_result, status, given, history, generations, best, best_perf);
+
 // ---- Frank-Wolfe ----------------------------------------------------------------------------------------------------
 
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::frank_wolfe_options, method, step, granularity, iters, gap_tolerance, start, start_weights, step_scale, lazy);
@@ -202,7 +258,14 @@ inline constexpr auto lathe::reflect::help<lathe::merge::adamerging_options> = l
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::adamerging_result, status, steps, losses, coefficients);
 
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_options, variant, granularity, lmo, init, merge_fn, scaling, step_size, include_initial, max_iters, zero_norm);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_ties_options, mask_rate, threshold, merge_func);
+template <>
+inline constexpr auto lathe::reflect::help<lathe::merge::fw_ties_options> = lathe::reflect::help_table({
+    {"mask_rate", "part of the differences that does not move, as FW-Merging gives it"},
+    {"threshold", "part that moves, in per cent if above 1, as the canonical TIES gives it; 20 if neither is given"},
+    {"merge_func", "what becomes of agreeing elements in the start; unset: sum with fusion_bench, else mean"},
+});
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_options, variant, granularity, lmo, init, merge_fn, ties, scaling, step_size, include_initial, max_iters, zero_norm);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::fw_merging_options> = lathe::reflect::help_table({
     {"variant", "whose behaviour; see the reference for what differs"},
@@ -210,13 +273,14 @@ inline constexpr auto lathe::reflect::help<lathe::merge::fw_merging_options> = l
     {"lmo", "how candidates are compared with the gradient: cosine as published, or inner product"},
     {"init", "start at what merge_fn makes of the models, or at the base"},
     {"merge_fn", "move towards a candidate, or only in its largest differences (ties)"},
+    {"ties", "which differences are the largest"},
     {"scaling", "lambda of the start, and a factor of every step"},
     {"step_size", "the step at t is 2/(t+2) times this"},
     {"include_initial", "whether the start is a candidate"},
     {"max_iters", "evaluations of the gradient"},
     {"zero_norm", "alignment with a zero tensor: nan as published, or zero; unset: as the variant"},
 });
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_step, t, objective, chosen, score, sums, alignment, step, gamma);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_step, t, objective, chosen, score, sums, alignment, step, gamma, threshold);
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_result, status, trace, counts, weight_of_start);
 
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_options, merge_fn, granularity, scaling, step_size, max_iters, zero_norm, ada_iters, ada_coeff, lr, betas,
@@ -237,3 +301,5 @@ inline constexpr auto lathe::reflect::help<lathe::merge::fw_merging_soft_options
     {"entropy_eps", "adamerging: in the logarithm of the entropy"},
     {"tensor_order", "names of the tensors as results list them; none: by their bytes"},
 });
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_step, t, objective, chosen, score, step, gamma, losses, coefficients);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_result, status, trace);

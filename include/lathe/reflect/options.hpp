@@ -190,6 +190,16 @@ template <class T> struct codec<std::vector<T>> {
     }
 };
 
+/// Of results only.
+template <class T, std::size_t N> struct codec<std::array<T, N>> {
+    static json write(std::array<T, N> const & v) {
+        auto j = json::array();
+        for (auto const & e : v)
+            j.push_back(codec<T>::write(e));
+        return j;
+    }
+};
+
 template <class T> struct codec<std::map<std::string, T>> {
     static constexpr auto kind = field_kind::other;
     static std::string type() { return "JSON object, name to " + codec<T>::type(); }

@@ -1,0 +1,74 @@
+#pragma once
+/// \file  The body of run_merge for methods that minimise an objective: a distance, or what another program computes.
+#include "files.hpp"
+#include "flags.hpp"
+#include "report.hpp"
+
+#include <lathe/io/process_objective.hpp>
+#include <lathe/merge/quadratic.hpp>
+
+namespace lathe_cli {
+
+/// The objectives of a run, by task; models of merge::differentiable and merge::task_objectives.
+template <class B, lathe::real T> class objective_list {
+public:
+    using quadratic = lathe::merge::quadratic_distance<B, T>;
+    using process = lathe::io::process_objective;
+
+private:
+    std::vector<input> targets_, fishers_;
+    std::vector<std::unique_ptr<quadratic>> quadratics_;
+    std::vector<std::unique_ptr<process>> processes_;
+
+public:
+    objective_list(lathe::parameter_layout const & layout, objective_settings const & s) {
+        if (s.target.empty() == s.objective_command.empty())
+            throw usage_error{"--target, --objective-command: found " + std::string{s.target.empty() ? "neither" : "both"}
+                + ", expected one of them: what to minimise"};
+        if (!s.fisher.empty() && s.fisher.size() != s.target.size())
+            throw usage_error{"--fisher: found " + std::to_string(s.fisher.size()) + " files, expected one for each target"};
+        targets_ = open_inputs(s.target);
+        fishers_ = open_inputs(s.fisher);
+        for (std::size_t k = 0; k != targets_.size(); ++k)
+            quadratics_.push_back(std::make_unique<quadratic>(layout, *targets_[k].file, s.tensor_weights, fishers_.empty() ? nullptr : fishers_[k].file.get()));
+        for (auto const & line : s.objective_command)
+            processes_.push_back(std::make_unique<process>(layout, lathe::io::process_objective_options{.shell = line, .timeout = s.timeout},
+                [] { return interrupt_token{}.stop_requested(); }));
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return quadratics_.size() + processes_.size(); }
+    double value_and_gradient(B & be, std::size_t task, lathe::cvec<B, T> x, lathe::vec<B, T> g) {
+        return quadratics_.empty() ? processes_[task]->value_and_gradient(be, x, g) : quadratics_[task]->value_and_gradient(be, x, g);
+    }
+    double value_and_gradient(B & be, lathe::cvec<B, T> x, lathe::vec<B, T> g) { return value_and_gradient(be, 0, x, g); }
+    /// The only one, if it is a distance; else null.
+    [[nodiscard]] quadratic * distance() noexcept { return quadratics_.size() == 1 ? quadratics_.front().get() : nullptr; }
+};
+
+template <class Method, lathe::real T> json minimise(merge_job const & job) {
+    using lathe::registry::objective_use;
+    selected_backend be(job.threads);
+    auto const options = lathe::reflect::options_from<typename Method::options>(job.options);
+    lathe::control const ctl{std::ref(job.progress), interrupt_token{}};
+    objective_list<selected_backend, T> objectives(lathe::parameter_layout::of(job.pool), job.objective);
+    if (Method::objective == objective_use::single && objectives.size() != 1)
+        throw usage_error{"--target, --objective-command: found " + std::to_string(objectives.size()) + ", expected one: " + std::string{Method::name}
+            + " minimises a single objective"};
+    try {
+        if constexpr (std::same_as<Method, lathe::registry::frank_wolfe>) // of a distance the curvature is known
+            if (auto * const distance = objectives.distance())
+                return report_of(job.objective.products ? lathe::merge::frank_wolfe_gram<T>(be, job.pool, *distance, job.sink, options, ctl)
+                                                        : lathe::merge::frank_wolfe<T>(be, job.pool, *distance, job.sink, options, ctl));
+        return report_of(Method::template run<T>(be, job.pool, objectives, job.sink, options, ctl));
+    } catch (lathe::io::process_error const &) {
+        if (interrupt_token{}.stop_requested()) // which ended the program
+            throw interrupted{};
+        throw;
+    }
+}
+
+template <class Method, class Backend> json run_merge(merge_job const & job) {
+    static_assert(std::same_as<Backend, selected>);
+    return job.pool.wants_double() ? minimise<Method, double>(job) : minimise<Method, float>(job);
+}
+
+} // namespace lathe_cli
