@@ -2,7 +2,7 @@
 /// \file  FW-Merging as published: hard Frank-Wolfe merging with the authors' rules for choosing and stepping.
 ///
 /// These are not the classical algorithm (merge/frank_wolfe.hpp): the oracle is a cosine with the raw checkpoint, the
-/// start need not lie in the hull, nothing certifies the result. Spec sections 6.1 and 6.3 say what differs.
+/// start need not lie in the hull, nothing certifies the result. docs/merging.md says in 6.1 what differs.
 #include <lathe/merge/parameters.hpp>
 #include <lathe/merge/ties.hpp>
 
@@ -243,7 +243,7 @@ public:
     /// x and the candidates: magnitude_selection.
     template <class Chosen>
     T threshold(B & be, parameter_layout const & layout, Chosen && chosen, std::uint64_t rank, cvec<B, T> x) {
-        selection_.start(std::span{&rank, 1});
+        selection_.start(std::span{&rank, 1}, x.n);
         while (!selection_.done()) {
             for (std::size_t n = 0; n != rows_.size(); ++n)
                 for_each_window(rows_[n]->info.count(), pool_->window(), [&](std::size_t first, std::size_t count) {

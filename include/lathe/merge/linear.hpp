@@ -63,11 +63,11 @@ public:
 // ---- linear ---------------------------------------------------------------------------------------------------------
 
 struct linear_options {
-    std::vector<schedule> weights; ///< of the models; none: all 1
+    std::vector<schedule> weights = {}; ///< of the models; none: all 1
     bool normalize = true;         ///< divide by the sum of the weights
 };
 
-/// sum_k w_k theta_k, divided by sum_k w_k if `normalize` (spec section 1). One pass, one rounding.
+/// sum_k w_k theta_k, divided by sum_k w_k if `normalize` (docs/merging.md, 1). One pass, one rounding.
 template <class B, real T> class linear_recipe {
     model_factors<T> factors_;
 
@@ -106,11 +106,11 @@ status average(B & be, model_pool const & pool, checkpoint_sink & sink, average_
 
 struct task_arithmetic_options {
     double scaling = 0.3;          ///< of the sum of the task vectors (lambda)
-    std::vector<schedule> weights; ///< of the task vectors; none: all 1
+    std::vector<schedule> weights = {}; ///< of the task vectors; none: all 1
     bool normalize = false;        ///< divide by the sum of the weights
 };
 
-/// theta_0 + scaling sum_k w_k (theta_k - theta_0), the sum divided by sum_k w_k if `normalize` (spec section 1;
+/// theta_0 + scaling sum_k w_k (theta_k - theta_0), the sum divided by sum_k w_k if `normalize` (docs/merging.md, 1;
 /// Ilharco et al., Editing models with task arithmetic, 2023). One pass, one rounding.
 template <class B, real T> class task_arithmetic_recipe {
     model_factors<T> factors_;

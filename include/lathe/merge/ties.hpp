@@ -145,7 +145,7 @@ struct ties_result {
 };
 
 /// Rank from the smallest, 1-based, of the magnitude from which on elements stay when a vector of d is trimmed whole,
-/// as published (spec section 2a): d - trunc(d K), so that trunc(d K) + 1 stay, and all of equal magnitude. \param rate
+/// as published (docs/merging.md, 2): d - trunc(d K), so that trunc(d K) + 1 stay, and all of equal magnitude. \param rate
 /// is the mask_rate of fwm (K = 1 - rate, in percent from 1 on, everything at exactly 100), or the threshold of
 /// fusion_bench (K = rate, in percent above 1). \throws option_error if the code has no such rank
 inline std::uint64_t kth_of(ties_variant variant, double rate, std::uint64_t d) {
@@ -238,7 +238,7 @@ public:
     template <class ForEach>
     status look(B & be, ForEach && for_each, std::uint64_t n, std::span<std::uint64_t const> ranks,
                 std::span<std::uint64_t const> counts) {
-        selection_.start(ranks);
+        selection_.start(ranks, n);
         while (!selection_.done()) {
             if (for_each([&](pool_reader<B, T> const & in) {
                 selection_.add(be, kernels::differences, in.base(), in.models());

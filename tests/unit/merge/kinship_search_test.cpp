@@ -91,7 +91,7 @@ struct simulation {
     std::vector<std::size_t> top() {
         std::vector<std::size_t> order(all.size());
         std::iota(order.begin(), order.end(), std::size_t{0});
-        std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return all[a].perf > all[b].perf; });
+        std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair{-all[i].perf, i}; });
         order.resize(std::min(o.k, order.size()));
         tops.emplace_back();
         for (auto const i : order)

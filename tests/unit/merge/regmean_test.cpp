@@ -161,7 +161,7 @@ TEST_CASE("a singular sum is an error, a ridge makes it regular and is reported"
 
 TEST_CASE("RegMean works where pointers are not plain, and holds one layer whatever the number of models", "[regmean]") {
     std::vector<std::size_t> peaks;
-    for (std::size_t const n : {2, 5}) {
+    for (auto const n : std::vector<std::size_t>{2, 5}) {
         family const f(n);
         testing::archetype<testing::floor::matrix_space> device;
         backend be;

@@ -264,7 +264,7 @@ TEST_CASE("Iso-CTS with all directions common is Iso-C; with none, every model h
 TEST_CASE("memory does not depend on the number of models; pointers need not be plain", "[spectral]") {
     auto const m = GENERATE(method::tsv, method::iso_c, method::iso_cts);
     std::vector<std::size_t> peaks;
-    for (std::size_t const n : {2, 3, 6}) {
+    for (auto const n : std::vector<std::size_t>{2, 3, 6}) {
         family f(n);
         testing::archetype<testing::floor::matrix_space> device;
         backend host;
