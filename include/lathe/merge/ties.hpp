@@ -238,7 +238,7 @@ public:
     template <class ForEach>
     status look(B & be, ForEach && for_each, std::uint64_t n, std::span<std::uint64_t const> ranks,
                 std::span<std::uint64_t const> counts) {
-        selection_.start(ranks, n);
+        selection_.start(ranks);
         while (!selection_.done()) {
             if (for_each([&](pool_reader<B, T> const & in) {
                 selection_.add(be, kernels::differences, in.base(), in.models());
