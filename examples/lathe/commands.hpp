@@ -7,8 +7,8 @@
 
 namespace lathe_cli {
 
-/// Runs the command that was named; \returns the exit status.
-using command = std::function<int()>;
+/// What a command does; \returns the exit status.
+using action = std::function<int()>;
 
 /// What goes with every command that computes.
 struct run_settings {
@@ -20,10 +20,10 @@ struct run_settings {
 };
 
 /// Adds a subcommand; \returns what to do if it was named, which must be called while `app` lives.
-command add_merge(CLI::App & app);
-command add_kinship(CLI::App & app);
-command add_inspect(CLI::App & app);
-command add_methods(CLI::App & app);
+action add_merge(CLI::App & app);
+action add_kinship(CLI::App & app);
+action add_inspect(CLI::App & app);
+action add_methods(CLI::App & app);
 
 /// Writes to standard output. \throws io_error
 void print(std::string_view text);

@@ -68,7 +68,7 @@ std::string with_thousands(std::uint64_t n) {
 
 } // namespace
 
-command add_inspect(CLI::App & app) {
+action add_inspect(CLI::App & app) {
     auto & sub = *app.add_subcommand("inspect", "List the tensors of a checkpoint; fails on a bad file");
     auto flags = std::make_shared<option_flags>();
     static constexpr spelling spellings[] = {{"path", "PATH"}};

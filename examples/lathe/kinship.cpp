@@ -130,7 +130,7 @@ int run(kinship_settings const & s, lathe::merge::kinship_options const & option
 
 } // namespace
 
-command add_kinship(CLI::App & app) {
+action add_kinship(CLI::App & app) {
     auto & sub = *app.add_subcommand("kinship", "Measure how alike the fine-tunings of models are, for all pairs in one pass");
     struct flag_sets {
         option_flags settings, options, run;

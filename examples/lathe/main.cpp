@@ -35,7 +35,7 @@ int run(int argc, char const * const * argv) {
     app.require_subcommand(0, 1);
     app.footer("Exit status: 0 done, 1 a file or the computation failed, 2 the command line is wrong, 130 interrupted.\n"
                "lathe COMMAND --help and lathe merge METHOD --help say more.");
-    std::vector<std::pair<CLI::App *, command>> commands;
+    std::vector<std::pair<CLI::App *, action>> commands;
     for (auto const add : {&add_merge, &add_kinship, &add_inspect, &add_methods}) {
         auto call = add(app);
         commands.emplace_back(app.get_subcommands({}).back(), std::move(call));

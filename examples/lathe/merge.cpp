@@ -275,7 +275,7 @@ int run_plan(merge_plan const & plan) {
 
 } // namespace
 
-command add_merge(CLI::App & app) {
+action add_merge(CLI::App & app) {
     auto & sub = *app.add_subcommand("merge", "Merge checkpoints: lathe merge METHOD [OPTIONS] -o OUT MODELS...");
     auto lines = std::make_shared<std::deque<command_line>>();
     lines->emplace_back(sub, nullptr);
@@ -299,7 +299,7 @@ command add_merge(CLI::App & app) {
     };
 }
 
-command add_methods(CLI::App & app) {
+action add_methods(CLI::App & app) {
     auto & sub = *app.add_subcommand("methods", "List the merging methods and their options");
     auto as_json = std::make_shared<bool>(false);
     sub.add_flag("--json", *as_json, "print JSON, with every option");

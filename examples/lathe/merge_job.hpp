@@ -9,8 +9,14 @@ namespace lathe_cli {
 
 using lathe::reflect::json;
 
+enum class objective_kind : unsigned char {
+    quadratic, ///< the squared distance to a target
+    command    ///< what another program computes
+};
+
 /// What methods minimise that minimise something.
 struct objective_settings {
+    std::optional<objective_kind> objective;
     std::vector<std::string> target;
     std::vector<std::string> fisher;
     std::map<std::string, double> tensor_weights;
@@ -36,9 +42,10 @@ template <class Method, class Backend> json run_merge(merge_job const & job);
 
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::objective_settings, target, fisher, tensor_weights, products, objective_command, timeout);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::objective_settings, objective, target, fisher, tensor_weights, products, objective_command, timeout);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::objective_settings> = lathe::reflect::help_table({
+    {"objective", "what to minimise; unset: what the other flags say"},
     {"target", "minimise the squared distance to this checkpoint; repeat it for several tasks"},
     {"fisher", "weigh every element of the distance by this Fisher information, one file for each target"},
     {"tensor_weights", "weigh the tensors of the distance"},

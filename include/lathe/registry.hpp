@@ -164,8 +164,9 @@ inline constexpr auto merging_methods = boost::hana::tuple_t<average, linear, ta
 
 /// How many objectives a method takes.
 enum class objective_use : unsigned char {
-    single, ///< a model of merge::differentiable
-    tasks   ///< one for each task: a model of merge::task_objectives
+    single,    ///< a model of merge::differentiable
+    tasks,     ///< one for each task: a model of merge::task_objectives
+    evaluation ///< double(checkpoint &), the larger, the better
 };
 
 struct frank_wolfe {
@@ -217,7 +218,19 @@ struct adamerging {
     }
 };
 
-inline constexpr auto objective_methods = boost::hana::tuple_t<frank_wolfe, fw_merging, fw_merging_soft, adamerging>;
+struct kinship_search {
+    static constexpr std::string_view name = "kinship_search";
+    static constexpr std::string_view summary = "merge pairs of the best models again and again, explored by kinship";
+    static constexpr auto base = base_use::required;
+    static constexpr auto objective = objective_use::evaluation;
+    using options = merge::kinship_search_options;
+    template <real T, class B, class Evaluate, class Control>
+    static auto run(B & be, merge::model_pool const & pool, Evaluate & evaluate, checkpoint_sink & sink, options const & o, Control ctl) {
+        return merge::kinship_search<T>(be, pool, evaluate, sink, o, ctl);
+    }
+};
+
+inline constexpr auto objective_methods = boost::hana::tuple_t<frank_wolfe, fw_merging, fw_merging_soft, adamerging, kinship_search>;
 
 /// Calls f(type_identity<Method>) for every method of a list, in order.
 template <class List, class F> constexpr void for_each_method(List const & methods, F && f) {

@@ -151,13 +151,11 @@ public:
     /// The folder of the files, while the objective lives.
     [[nodiscard]] std::filesystem::path const & work() const noexcept { return work_.path(); }
 
-    /// Runs the program for x. \throws process_error if it fails, takes too long, is stopped or leaves no files;
-    /// format_error, mismatch_error, non_finite_error if what it leaves is not what it should be; io_error
-    template <class B, class P, class Q, class T = ops::value_of<vec_view<Q>>>
+    /// Runs the program for x and reads its loss. What is said of value_and_gradient holds, but no gradient is wanted.
+    template <class B, class P, class T = ops::value_of<vec_view<P>>>
         requires elementwise<B, T>
-    double value_and_gradient(B & be, vec_view<P> x, vec_view<Q> g) {
-        expects_shape(x.n == layout_.size() && g.n == layout_.size(),
-                      "process_objective: x or g is not as long as the layout");
+    double value(B & be, vec_view<P> x) {
+        expects_shape(x.n == layout_.size(), "process_objective: x is not as long as the layout");
         for (auto const & old : {params(), gradient(), loss(), output()}) {
             std::error_code code;
             std::filesystem::remove_all(old, code);
@@ -173,8 +171,16 @@ public:
         child_process(argv_, {options_.timeout, options_.grace, output(), stop_}).join();
 
         expect_written(loss());
+        return read_loss();
+    }
+    /// Runs the program for x. \throws process_error if it fails, takes too long, is stopped or leaves no files;
+    /// format_error, mismatch_error, non_finite_error if what it leaves is not what it should be; io_error
+    template <class B, class P, class Q, class T = ops::value_of<vec_view<Q>>>
+        requires elementwise<B, T>
+    double value_and_gradient(B & be, vec_view<P> x, vec_view<Q> g) {
+        expects_shape(g.n == layout_.size(), "process_objective: g is not as long as the layout");
+        double const loss = value(be, x);
         expect_written(gradient());
-        double const value = read_loss();
         // Not mapped: a file that something still shortens must not be a fault.
         safetensors_file from(gradient(), {.access = access_mode::block_read});
         for (auto const & t : from.tensors()) {
@@ -190,7 +196,7 @@ public:
             if (!ops::all_finite(be, layout_.slice(g, i)))
                 throw non_finite_error{std::string{from.label()} + ": the gradient of tensor '"
                                        + layout_.tensors()[i].name + "' is not finite"};
-        return value;
+        return loss;
     }
 };
 
