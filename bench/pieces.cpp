@@ -1,5 +1,5 @@
-// The pieces merges are made of, on arrays that do not fit the caches. Each reports bytes moved for each second; `read` and
-// `copy` are what the machine gives to a plain loop, in the same run: compare with those.
+// The pieces merges are made of, on arrays that do not fit the caches. Each reports bytes moved for each second; `read`
+// and `copy` are what the machine gives to a plain loop, in the same run: compare with those.
 #include <lathe/backend/eigen.hpp>
 #include <lathe/merge/linear.hpp>
 
@@ -26,7 +26,9 @@ std::vector<std::byte> const & array(lathe::dtype type, std::size_t which) {
     }
     return bytes;
 }
-void report(benchmark::State & state, std::size_t bytes) { state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * bytes)); }
+void report(benchmark::State & state, std::size_t bytes) {
+    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * bytes));
+}
 
 void read(benchmark::State & state) {
     auto const & a = array(lathe::dtype::f32, 0);
@@ -63,7 +65,8 @@ void weighted_sum(benchmark::State & state) {
     std::vector<float> const weights{0.4f, 0.3f, 0.2f, 0.1f};
     auto const target = lathe::storage_of(std::span{out}.first(elements * lathe::size_of(type)), type);
     for (auto _ : state)
-        lathe::ops::map<float>(be, lathe::merge::kernels::weighted_sum, target, lathe::list(models), lathe::list(weights));
+        lathe::ops::map<float>(be, lathe::merge::kernels::weighted_sum, target, lathe::list(models),
+                               lathe::list(weights));
     report(state, 5 * elements * lathe::size_of(type));
 }
 /// Four inner products with one vector, in one pass.
@@ -83,7 +86,8 @@ void uniform_numbers(benchmark::State & state) {
     backend be(static_cast<std::size_t>(state.range(0)));
     static std::vector<float> out(elements);
     for (auto _ : state)
-        lathe::ops::map<float>(be, lathe::ops::kernels::identity, lathe::view_of(std::span{out}), lathe::random::uniform_stream{1});
+        lathe::ops::map<float>(be, lathe::ops::kernels::identity, lathe::view_of(std::span{out}),
+                               lathe::random::uniform_stream{1});
     report(state, elements * sizeof(float));
 }
 void product(benchmark::State & state) {
@@ -93,14 +97,24 @@ void product(benchmark::State & state) {
     auto const m = [&](std::vector<float> & v) { return lathe::mat_view(v.data(), n, n); };
     for (auto _ : state)
         lathe::ops::gemm(be, lathe::op::none, lathe::op::none, 1.0f, m(a), m(b), 0.0f, m(c));
-    state.counters["flop/s"] = benchmark::Counter(2.0 * static_cast<double>(n * n * n), benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["flop/s"] =
+        benchmark::Counter(2.0 * static_cast<double>(n * n * n), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-constexpr auto f32 = static_cast<int>(lathe::dtype::f32), f16 = static_cast<int>(lathe::dtype::f16), bf16 = static_cast<int>(lathe::dtype::bf16);
+constexpr auto f32 = static_cast<int>(lathe::dtype::f32), f16 = static_cast<int>(lathe::dtype::f16),
+               bf16 = static_cast<int>(lathe::dtype::bf16);
 BENCHMARK(read);
 BENCHMARK(copy);
-BENCHMARK(weighted_sum)->ArgNames({"dtype", "threads"})->ArgsProduct({{f32, f16, bf16}, {1, 2}})->UseRealTime()->MeasureProcessCPUTime();
-BENCHMARK(inner_products)->ArgNames({"dtype", "threads"})->ArgsProduct({{f32, f16, bf16}, {1, 2}})->UseRealTime()->MeasureProcessCPUTime();
+BENCHMARK(weighted_sum)
+    ->ArgNames({"dtype", "threads"})
+    ->ArgsProduct({{f32, f16, bf16}, {1, 2}})
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
+BENCHMARK(inner_products)
+    ->ArgNames({"dtype", "threads"})
+    ->ArgsProduct({{f32, f16, bf16}, {1, 2}})
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
 BENCHMARK(uniform_numbers)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(product)->ArgNames({"n", "threads"})->ArgsProduct({{256, 1024}, {1, 2}})->UseRealTime();
 

@@ -2,10 +2,11 @@
 //
 //     lathe_peer OPERATION DIRECTORY [--models 4] [--threads 1] [--repeat 5] [--files OUTPUT]
 //
-// Prints one JSON line. `bound_seconds` is what moving the operation's bytes costs by itself, measured in the same run and
-// in turn with it: every input read once by a sum, the output written once by a copy from the first-level cache (with
-// --files: inputs read through the same map, output written by the same writer). `anonymous_mib` is the peak of memory that
-// is not a mapped file, less the models held in memory.
+// Prints one JSON line. `bound_seconds` is what moving the operation's bytes costs by itself, measured in the same run
+// and in turn with it: every input read once by a sum, the output written once by a copy from the first-level cache
+// (with
+// --files: inputs read through the same map, output written by the same writer). `anonymous_mib` is the peak of memory
+// that is not a mapped file, less the models held in memory.
 #include <lathe/backend/eigen.hpp>
 #include <lathe/io/safetensors.hpp>
 #include <lathe/merge/fw_merging.hpp>
@@ -31,7 +32,9 @@ double cpu_seconds() {
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
-double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double wall_seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 /// A line of /proc/self/status, in MiB.
 double status_mib(std::string const & key) {
@@ -66,7 +69,8 @@ void read_all(checkpoint & from) {
     std::uint64_t sum = 0;
     lathe::window_buffer buffer;
     for (std::size_t i = 0; i != from.tensors().size(); ++i)
-        lathe::for_each_window(from.tensors()[i].bytes(), std::size_t{4} << 20, [&](std::size_t first, std::size_t size) {
+        lathe::for_each_window(from.tensors()[i].bytes(), std::size_t{4} << 20,
+                               [&](std::size_t first, std::size_t size) {
             auto const bytes = from.read(i, first, size, buffer);
             std::array<std::uint64_t, 8> lanes{};
             std::size_t j = 0;
@@ -108,7 +112,9 @@ public:
             to_.begin(std::move(tensors), std::move(metadata));
         begun_ = true;
     }
-    std::span<std::byte> window(std::size_t i, std::size_t first, std::size_t size, lathe::window_buffer & b) override { return to_.window(i, first, size, b); }
+    std::span<std::byte> window(std::size_t i, std::size_t first, std::size_t size, lathe::window_buffer & b) override {
+        return to_.window(i, first, size, b);
+    }
     void commit(std::size_t, std::size_t, std::span<std::byte const>) override {}
     void finish() override {}
 };
@@ -170,7 +176,8 @@ int main(int argc, char ** argv) {
             gradient.resize(layout.size());
             scratch.resize(layout.size());
             lathe::read_parameters<lathe::eigen_backend, float>(be, layout, *base, lathe::view_of(std::span{state}));
-            lathe::read_parameters<lathe::eigen_backend, float>(be, layout, *models[0], lathe::view_of(std::span{gradient}));
+            lathe::read_parameters<lathe::eigen_backend, float>(be, layout, *models[0],
+                                                                lathe::view_of(std::span{gradient}));
         }
         std::function<void()> run;
         std::function<void()> bound = [&] {
@@ -183,21 +190,32 @@ int main(int argc, char ** argv) {
                 write_all(pool.output(), *to);
             }
         };
-        auto const fill = [&](auto && f) { run = [&, f] { auto const to = sink(); f(*to); }; };
+        auto const fill = [&](auto && f) {
+            run = [&, f] {
+                auto const to = sink();
+                f(*to);
+            };
+        };
         if (operation == "linear")
             fill([&](auto & to) { merge::linear(be, pool, to, {}, ctl); });
         else if (operation == "task_arithmetic")
             fill([&](auto & to) { merge::task_arithmetic(be, pool, to, {}, ctl); });
         else if (operation == "ties_model")
-            fill([&](auto & to) { merge::ties(be, pool, to, {.variant = merge::ties_variant::fusion_bench, .threshold = 20}, ctl); });
+            fill([&](auto & to) {
+                merge::ties(be, pool, to, {.variant = merge::ties_variant::fusion_bench, .threshold = 20}, ctl);
+            });
         else if (operation == "ties_tensor")
-            fill([&](auto & to) { merge::ties(be, pool, to, {.variant = merge::ties_variant::mergekit, .density = {0.2}}, ctl); });
+            fill([&](auto & to) {
+                merge::ties(be, pool, to, {.variant = merge::ties_variant::mergekit, .density = {0.2}}, ctl);
+            });
         else if (operation == "kinship")
             run = [&] { merge::kinship(be, pool); };
         else if (operation == "frank_wolfe") {
-            // One step at task granularity: all alignments in one pass over the gradient and the models, then the update
-            // of x from the chosen one. The norms of the models were taken with the first alignment, as in a run.
-            merge::fw_candidates<lathe::eigen_backend, float> candidates(pool, merge::fw_oracle::cosine, merge::fw_zero_norm::zero);
+            // One step at task granularity: all alignments in one pass over the gradient and the models, then the
+            // update of x from the chosen one. The norms of the models were taken with the first alignment, as in a
+            // run.
+            merge::fw_candidates<lathe::eigen_backend, float> candidates(pool, merge::fw_oracle::cosine,
+                                                                         merge::fw_zero_norm::zero);
             auto const x = lathe::view_of(std::span{state}), g = lathe::view_of(std::span{gradient});
             auto const shared = std::make_shared<decltype(candidates)>(std::move(candidates));
             run = [&, shared, x, g] {
@@ -217,12 +235,17 @@ int main(int argc, char ** argv) {
                     read_all(*m);
                 read_all(*models[0]);
                 double total[2] = {};
-                lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); }, std::span{total}.first(1), g);
-                lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); }, std::span{total}.last(1), x);
-                lathe::ops::fill(be, 0.0f, lathe::view_of(std::span{scratch})); // in place of x, whose values are needed
+                lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); },
+                                          std::span{total}.first(1), g);
+                lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); },
+                                          std::span{total}.last(1), x);
+                lathe::ops::fill(be, 0.0f,
+                                 lathe::view_of(std::span{scratch})); // in place of x, whose values are needed
             };
         } else
-            throw lathe::option_error{"operation: found " + operation + ", expected linear, task_arithmetic, ties_model, ties_tensor, frank_wolfe or kinship"};
+            throw lathe::option_error{
+                "operation: found " + operation
+                + ", expected linear, task_arithmetic, ties_model, ties_tensor, frank_wolfe or kinship"};
 
         run(); // pages touched, files mapped
         timing ours, limit;
@@ -230,9 +253,11 @@ int main(int argc, char ** argv) {
             limit.run(bound);
             ours.run(run);
         }
-        std::printf("{\"operation\": \"%s\", \"cpu_seconds\": %.4f, \"wall_seconds\": %.4f, \"bound_cpu_seconds\": %.4f, \"bound_wall_seconds\": %.4f, "
+        std::printf("{\"operation\": \"%s\", \"cpu_seconds\": %.4f, \"wall_seconds\": %.4f, \"bound_cpu_seconds\": "
+                    "%.4f, \"bound_wall_seconds\": %.4f, "
                     "\"peak_rss_mib\": %.0f, \"anonymous_mib\": %.1f}\n",
-                    operation.c_str(), ours.cpu, ours.wall, limit.cpu, limit.wall, status_mib("VmHWM"), peak.mib - (output.empty() ? before : 0));
+                    operation.c_str(), ours.cpu, ours.wall, limit.cpu, limit.wall, status_mib("VmHWM"),
+                    peak.mib - (output.empty() ? before : 0));
     } catch (std::exception const & e) {
         std::cerr << "lathe_peer: error: " << e.what() << '\n';
         return 1;

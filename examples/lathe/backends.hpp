@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Backends the program may be built with, as names for the linker: the code of each is in translation units of its
+/// \file  Backends the program may be built with, as names for the linker: the code of each is in translation units of
+/// its
 ///        own, which alone include its header.
 #include "flags.hpp"
 
@@ -38,7 +39,8 @@ template <class Value> Value const & choose_backend(std::string const & name, by
             return value;
         known.push_back(backend);
     }
-    throw usage_error{"--backend: found '" + name + "', which this program was not built with; " + lathe::reflect::suggestion(name, known)};
+    throw usage_error{"--backend: found '" + name + "', which this program was not built with; "
+                      + lathe::reflect::suggestion(name, known)};
 }
 
 } // namespace lathe_cli

@@ -17,7 +17,8 @@ std::uint64_t input::bytes() const {
     return sum;
 }
 json input::describe() const {
-    return {{"path", path}, {"file", std::string{file->label()}}, {"tensors", file->tensors().size()}, {"bytes", bytes()}};
+    return {
+        {"path", path}, {"file", std::string{file->label()}}, {"tensors", file->tensors().size()}, {"bytes", bytes()}};
 }
 
 input open_input(std::string const & path) { return {path, lathe::io::open_checkpoint(path)}; }
@@ -44,8 +45,10 @@ void expect_separate(std::string const & output, std::span<input const> inputs) 
         auto const name = file.filename().string();
         bool const same_folder = fs::equivalent(folder_of(file), folder_of(out.single), code);
         bool const same_name = name == out.single.filename() || name == out.index().filename() || out.is_shard(name);
-        if ((same_folder && same_name) || fs::equivalent(file, out.single, code) || fs::equivalent(file, out.index(), code))
-            throw usage_error{"output: found " + output + ", which would replace the input " + in.path + "; choose another path"};
+        if ((same_folder && same_name) || fs::equivalent(file, out.single, code)
+            || fs::equivalent(file, out.index(), code))
+            throw usage_error{"output: found " + output + ", which would replace the input " + in.path
+                              + "; choose another path"};
     }
 }
 
@@ -58,7 +61,8 @@ namespace {
 bool is_side_file(fs::path const & path) {
     auto const name = path.filename().string();
     static constexpr std::string_view kinds[] = {".json", ".txt", ".model", ".tiktoken", ".jinja", ".py"};
-    return std::ranges::find(kinds, path.extension().string()) != std::end(kinds) && !name.ends_with(".index.json") && !name.starts_with('.');
+    return std::ranges::find(kinds, path.extension().string()) != std::end(kinds) && !name.ends_with(".index.json")
+           && !name.starts_with('.');
 }
 } // namespace
 
@@ -76,7 +80,8 @@ std::vector<std::string> copy_side_files(fs::path const & from, fs::path const &
     std::vector<std::string> names;
     for (auto const & path : found) {
         auto text = read_text(path);
-        if (auto config = json::parse(text, nullptr, false); type && path.filename() == "config.json" && config.is_object() && config.contains("torch_dtype")) {
+        if (auto config = json::parse(text, nullptr, false);
+            type && path.filename() == "config.json" && config.is_object() && config.contains("torch_dtype")) {
             config["torch_dtype"] = std::string{torch_name(*type)};
             text = config.dump(2) + "\n";
         }
@@ -94,12 +99,16 @@ std::uint64_t parse_size(std::string_view flag, std::string_view text) {
     auto const [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
     auto unit = text.substr(static_cast<std::size_t>(end - text.data()));
     unit.remove_prefix(std::min(unit.find_first_not_of(' '), unit.size()));
-    static constexpr std::pair<std::string_view, double> units[] = {{"", 1}, {"B", 1}, {"kB", 1e3}, {"KB", 1e3}, {"K", 1e3}, {"MB", 1e6},
-        {"M", 1e6}, {"GB", 1e9}, {"G", 1e9}, {"TB", 1e12}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+    static constexpr std::pair<std::string_view, double> units[] = {
+        {"", 1},     {"B", 1},   {"kB", 1e3},  {"KB", 1e3},     {"K", 1e3},      {"MB", 1e6},     {"M", 1e6},
+        {"GB", 1e9}, {"G", 1e9}, {"TB", 1e12}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
     auto const scale = std::ranges::find(units, unit, &std::pair<std::string_view, double>::first);
     auto const bytes = scale == std::end(units) ? -1 : number * scale->second;
     if (problem != std::errc{} || !(bytes >= 0 && bytes < 0x1p63))
-        throw usage_error{std::string{flag}.append(": found '").append(text).append("', expected a size such as 5GB, 500MB, 2GiB or a number of bytes")};
+        throw usage_error{std::string{flag}
+                              .append(": found '")
+                              .append(text)
+                              .append("', expected a size such as 5GB, 500MB, 2GiB or a number of bytes")};
     return static_cast<std::uint64_t>(bytes);
 }
 
@@ -108,7 +117,10 @@ struct float_name {
     lathe::dtype type;
     std::string_view torch;
 };
-constexpr float_name float_names[] = {{lathe::dtype::f64, "float64"}, {lathe::dtype::f32, "float32"}, {lathe::dtype::f16, "float16"}, {lathe::dtype::bf16, "bfloat16"}};
+constexpr float_name float_names[] = {{lathe::dtype::f64, "float64"},
+                                      {lathe::dtype::f32, "float32"},
+                                      {lathe::dtype::f16, "float16"},
+                                      {lathe::dtype::bf16, "bfloat16"}};
 } // namespace
 
 std::string_view torch_name(lathe::dtype type) {
@@ -123,7 +135,8 @@ lathe::dtype parse_float_type(std::string_view flag, std::string_view text) {
     for (auto const & name : float_names)
         if (upper == lathe::name_of(name.type) || text == name.torch)
             return name.type;
-    throw usage_error{std::string{flag}.append(": found '").append(text).append("', expected one of F64, F32, F16, BF16")};
+    throw usage_error{
+        std::string{flag}.append(": found '").append(text).append("', expected one of F64, F32, F16, BF16")};
 }
 
 std::string read_text(fs::path const & path) {

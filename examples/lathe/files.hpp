@@ -1,5 +1,6 @@
 #pragma once
-/// \file  What the program does with paths: open inputs, keep outputs away from them, copy what lies beside the weights.
+/// \file  What the program does with paths: open inputs, keep outputs away from them, copy what lies beside the
+/// weights.
 #include <lathe/io/safetensors.hpp>
 #include <lathe/reflect/options.hpp>
 
@@ -27,9 +28,9 @@ void expect_separate(std::string const & output, std::span<input const> inputs);
 /// Whether a path asks for a folder: it is one, ends in '/', or has no extension .safetensors.
 bool names_folder(std::string const & path);
 
-/// Copies what loaders want beside the weights (configuration, tokenizer, code) from the folder `from` to the folder `to`:
-/// files *.json, *.txt, *.model, *.tiktoken, *.jinja and *.py that describe no weights. `type`, if given, replaces
-/// torch_dtype in config.json. \returns the names copied \throws io_error
+/// Copies what loaders want beside the weights (configuration, tokenizer, code) from the folder `from` to the folder
+/// `to`: files *.json, *.txt, *.model, *.tiktoken, *.jinja and *.py that describe no weights. `type`, if given,
+/// replaces torch_dtype in config.json. \returns the names copied \throws io_error
 std::vector<std::string> copy_side_files(fs::path const & from, fs::path const & to, std::optional<lathe::dtype> type);
 
 /// "5GB", "500 MB", "2GiB", "1000000". \throws usage_error naming the flag

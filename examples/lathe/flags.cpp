@@ -33,15 +33,16 @@ std::string flag_name(std::span<std::string const> path) {
 }
 std::string help_text(field_description const & field) {
     auto s = std::string{field.text};
-    if (field.value.is_null() || field.value == json(false) || (field.value.is_array() && field.value.empty()) || field.value == json(""))
+    if (field.value.is_null() || field.value == json(false) || (field.value.is_array() && field.value.empty())
+        || field.value == json(""))
         return s;
     auto const value = field.value.is_string() ? field.value.get<std::string>() : field.value.dump();
     return s + " [" + value + "]";
 }
 } // namespace
 
-void option_flags::add_field(CLI::App & to, std::string const & group, std::vector<std::string> const & path, field_description const & field,
-                             flag_rules const & rules) {
+void option_flags::add_field(CLI::App & to, std::string const & group, std::vector<std::string> const & path,
+                             field_description const & field, flag_rules const & rules) {
     using lathe::reflect::field_kind;
     if (field.kind == field_kind::group) {
         for (auto const & inner : field.fields) {
@@ -63,7 +64,9 @@ void option_flags::add_field(CLI::App & to, std::string const & group, std::vect
         f.option = to.add_flag(flags + ",!--no-" + name, f.yes, help_text(field));
     } else {
         f.option = to.add_option(flags, f.texts, help_text(field));
-        f.option->type_name(field.kind == field_kind::choice ? field.type : field.type == "list of text" ? "<text>" : "<" + field.type + ">");
+        f.option->type_name(field.kind == field_kind::choice ? field.type
+                            : field.type == "list of text"   ? "<text>"
+                                                             : "<" + field.type + ">");
         if (field.kind != field_kind::list)
             f.option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
         if (field.kind != field_kind::list || !f.option->get_positional())
@@ -72,7 +75,8 @@ void option_flags::add_field(CLI::App & to, std::string const & group, std::vect
     f.option->group(group);
 }
 
-void option_flags::add(CLI::App & to, std::string const & group, std::span<field_description const> fields, flag_rules const & rules) {
+void option_flags::add(CLI::App & to, std::string const & group, std::span<field_description const> fields,
+                       flag_rules const & rules) {
     for (auto const & field : fields)
         if (std::ranges::find(rules.without, field.name) == rules.without.end())
             add_field(to, group, {std::string{field.name}}, field, rules);
@@ -140,7 +144,8 @@ void expect_nothing_left(CLI::App const & app) {
             flags.push_back("--" + l);
     std::vector<std::string_view> known(flags.begin(), flags.end());
     auto const near = lathe::reflect::nearest(name, known);
-    throw usage_error{name + ": unknown option; " + (near.empty() ? "see --help" : "did you mean " + std::string{near} + "?")};
+    throw usage_error{name + ": unknown option; "
+                      + (near.empty() ? "see --help" : "did you mean " + std::string{near} + "?")};
 }
 
 } // namespace lathe_cli

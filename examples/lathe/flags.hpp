@@ -28,11 +28,11 @@ struct spelling {
 struct flag_rules {
     std::span<spelling const> spellings = {};
     std::span<std::string_view const> without = {}; ///< fields that get no flag
-    std::string under = {};                         ///< the field, itself without a flag, that holds these in the object
+    std::string under = {}; ///< the field, itself without a flag, that holds these in the object
 };
 
-/// The flags of one subcommand. A field becomes --its-name; a field of a group --group.its-name; a choice between true and
-/// false --its-name and --no-its-name. Flags of lists may be repeated. Must outlive the parse.
+/// The flags of one subcommand. A field becomes --its-name; a field of a group --group.its-name; a choice between true
+/// and false --its-name and --no-its-name. Flags of lists may be repeated. Must outlive the parse.
 class option_flags {
     struct flag {
         std::vector<std::string> path; ///< of the value in the object
@@ -43,11 +43,12 @@ class option_flags {
     };
     std::deque<flag> flags_; // CLI11 keeps pointers to the elements
 
-    void add_field(CLI::App & to, std::string const & group, std::vector<std::string> const & path, field_description const & field,
-                   flag_rules const & rules);
+    void add_field(CLI::App & to, std::string const & group, std::vector<std::string> const & path,
+                   field_description const & field, flag_rules const & rules);
 
 public:
-    void add(CLI::App & to, std::string const & group, std::span<field_description const> fields, flag_rules const & rules = {});
+    void add(CLI::App & to, std::string const & group, std::span<field_description const> fields,
+             flag_rules const & rules = {});
     /// What the command line gives, as an object for lathe::reflect::from_json.
     [[nodiscard]] json given() const;
 };

@@ -30,7 +30,8 @@ json describe(input const & in) {
     auto types = json::object();
     std::uint64_t parameters = 0;
     for (auto const & t : in.file->tensors()) {
-        tensors.push_back({{"name", t.name}, {"dtype", lathe::name_of(t.type)}, {"shape", t.extents}, {"bytes", t.bytes()}});
+        tensors.push_back(
+            {{"name", t.name}, {"dtype", lathe::name_of(t.type)}, {"shape", t.extents}, {"bytes", t.bytes()}});
         auto & entry = types[std::string{lathe::name_of(t.type)}];
         if (entry.is_null())
             entry = {{"tensors", std::uint64_t{0}}, {"parameters", std::uint64_t{0}}, {"bytes", std::uint64_t{0}}};
@@ -39,8 +40,14 @@ json describe(input const & in) {
         entry["bytes"] = entry["bytes"].get<std::uint64_t>() + t.bytes();
         parameters += t.count();
     }
-    return {{"path", in.path}, {"file", std::string{in.file->label()}}, {"tensor_count", tensors.size()}, {"parameters", parameters},
-        {"bytes", in.bytes()}, {"dtypes", std::move(types)}, {"metadata", in.file->metadata()}, {"tensors", std::move(tensors)}};
+    return {{"path", in.path},
+            {"file", std::string{in.file->label()}},
+            {"tensor_count", tensors.size()},
+            {"parameters", parameters},
+            {"bytes", in.bytes()},
+            {"dtypes", std::move(types)},
+            {"metadata", in.file->metadata()},
+            {"tensors", std::move(tensors)}};
 }
 
 /// Columns: name, type, shape.
@@ -86,8 +93,9 @@ action add_inspect(CLI::App & app) {
             return 0;
         }
         auto text = table(in);
-        text += "\n" + std::to_string(all["tensor_count"].get<std::size_t>()) + " tensors, " + with_thousands(all["parameters"].get<std::uint64_t>())
-            + " parameters, " + human_bytes(static_cast<double>(in.bytes())) + " (";
+        text += "\n" + std::to_string(all["tensor_count"].get<std::size_t>()) + " tensors, "
+                + with_thousands(all["parameters"].get<std::uint64_t>()) + " parameters, "
+                + human_bytes(static_cast<double>(in.bytes())) + " (";
         std::string types;
         for (auto const & [name, entry] : all["dtypes"].items())
             types += (types.empty() ? "" : ", ") + name + " " + human_bytes(entry["bytes"].get<double>());

@@ -5,13 +5,13 @@
 
 namespace lathe_cli {
 namespace {
-volatile std::sig_atomic_t requested = 0;
+std::sig_atomic_t volatile requested = 0;
 }
 
 bool interrupt_token::stop_requested() const noexcept { return requested != 0; }
 
 void catch_interrupts() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { requested = 1; };
     action.sa_flags = static_cast<int>(SA_RESETHAND); // the next one finds the default: the end
     for (int const signal : {SIGINT, SIGTERM})

@@ -32,7 +32,8 @@ namespace {
 using lathe::reflect::describe;
 
 template <class... Backends> auto runners(backend_list<Backends...>) {
-    return by_backend<lathe::merge::kinship_result (*)(kinship_job const &)>{{Backends::name, &run_kinship<Backends>}...};
+    return by_backend<lathe::merge::kinship_result (*)(kinship_job const &)>{
+        {Backends::name, &run_kinship<Backends>}...};
 }
 
 struct pair {
@@ -80,15 +81,21 @@ json report(lathe::merge::kinship_result const & result, std::vector<std::string
 
 std::string number(double v) {
     std::array<char, 32> text{};
-    return std::isnan(v) ? std::string{"-"} : std::string(text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.6g", v)));
+    return std::isnan(v)
+               ? std::string{"-"}
+               : std::string(text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.6g", v)));
 }
-std::string padded(std::string const & text, std::size_t width) { return text + std::string(width > text.size() ? width - text.size() : 0, ' '); }
+std::string padded(std::string const & text, std::size_t width) {
+    return text + std::string(width > text.size() ? width - text.size() : 0, ' ');
+}
 
-std::string table(lathe::merge::pair_table<lathe::merge::kinship_scores> const & scores, std::vector<std::string> const & names) {
+std::string table(lathe::merge::pair_table<lathe::merge::kinship_scores> const & scores,
+                  std::vector<std::string> const & names) {
     std::size_t width = 5;
     for (auto const & name : names)
         width = std::max(width, name.size());
-    auto text = padded("model", width) + "  " + padded("model", width) + "  pcc           |cosine|      cosine        distance\n";
+    auto text = padded("model", width) + "  " + padded("model", width)
+                + "  pcc           |cosine|      cosine        distance\n";
     for (auto const [a, b] : pairs_of(names.size())) {
         auto const & s = scores.at(a, b);
         text += padded(names[a], width) + "  " + padded(names[b], width);
@@ -121,8 +128,14 @@ int run(kinship_settings const & s, lathe::merge::kinship_options const & option
 
     auto const names = short_names(s.models);
     if (how.json)
-        print_json({{"lathe", version()}, {"command", "kinship"}, {"base", s.base}, {"models", s.models}, {"options", lathe::reflect::to_json(options)},
-            {"backend", how.backend}, {"parameters", pool.parameters()}, {"result", report(result, names)}});
+        print_json({{"lathe", version()},
+                    {"command", "kinship"},
+                    {"base", s.base},
+                    {"models", s.models},
+                    {"options", lathe::reflect::to_json(options)},
+                    {"backend", how.backend},
+                    {"parameters", pool.parameters()},
+                    {"result", report(result, names)}});
     else if (!how.quiet)
         print(table(s.mode == lathe::merge::kinship_mode::full ? result.full : result.split, names));
     return 0;
@@ -131,7 +144,8 @@ int run(kinship_settings const & s, lathe::merge::kinship_options const & option
 } // namespace
 
 action add_kinship(CLI::App & app) {
-    auto & sub = *app.add_subcommand("kinship", "Measure how alike the fine-tunings of models are, for all pairs in one pass");
+    auto & sub =
+        *app.add_subcommand("kinship", "Measure how alike the fine-tunings of models are, for all pairs in one pass");
     struct flag_sets {
         option_flags settings, options, run;
     };
@@ -145,8 +159,8 @@ action add_kinship(CLI::App & app) {
     return [&sub, flags] {
         expect_nothing_left(sub);
         return run(lathe::reflect::options_from<kinship_settings>(flags->settings.given()),
-            lathe::reflect::options_from<lathe::merge::kinship_options>(flags->options.given()),
-            lathe::reflect::options_from<run_settings>(flags->run.given()));
+                   lathe::reflect::options_from<lathe::merge::kinship_options>(flags->options.given()),
+                   lathe::reflect::options_from<run_settings>(flags->run.given()));
     };
 }
 

@@ -18,7 +18,8 @@ void print(std::string_view text) {
 void print_json(json const & value) { print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"); }
 
 std::string version() {
-    return std::to_string(LATHE_VERSION_MAJOR) + "." + std::to_string(LATHE_VERSION_MINOR) + "." + std::to_string(LATHE_VERSION_PATCH);
+    return std::to_string(LATHE_VERSION_MAJOR) + "." + std::to_string(LATHE_VERSION_MINOR) + "."
+           + std::to_string(LATHE_VERSION_PATCH);
 }
 
 namespace {
@@ -33,8 +34,9 @@ int run(int argc, char const * const * argv) {
     app.set_version_flag("--version", "lathe " + version(), "Print the version and exit");
     app.formatter(help_formatter());
     app.require_subcommand(0, 1);
-    app.footer("Exit status: 0 done, 1 a file or the computation failed, 2 the command line is wrong, 130 interrupted.\n"
-               "lathe COMMAND --help and lathe merge METHOD --help say more.");
+    app.footer(
+        "Exit status: 0 done, 1 a file or the computation failed, 2 the command line is wrong, 130 interrupted.\n"
+        "lathe COMMAND --help and lathe merge METHOD --help say more.");
     std::vector<std::pair<CLI::App *, action>> commands;
     for (auto const add : {&add_merge, &add_kinship, &add_inspect, &add_methods}) {
         auto call = add(app);

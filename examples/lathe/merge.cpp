@@ -29,7 +29,8 @@ struct merge_settings {
 } // namespace
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size, copy_side_files, objective, run);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size,
+                        copy_side_files, objective, run);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::reflect::help_table({
     {"models", "checkpoints to merge: .safetensors files, or folders"},
@@ -37,7 +38,8 @@ inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::r
     {"files", "what goes with the models, one for each, in their order"},
     {"output", "the result: a .safetensors file, or a folder, which also gets copies of configuration and tokenizer"},
     {"policy", "for tensors that some checkpoint lacks or has with another shape"},
-    {"out_dtype", "type of the floating tensors of the result: F64, F32, F16 or BF16; unset: that of the base (first model)"},
+    {"out_dtype",
+     "type of the floating tensors of the result: F64, F32, F16 or BF16; unset: that of the base (first model)"},
     {"max_shard_size", "split the result into files of at most this size, such as 5GB"},
     {"copy_side_files", "copy configuration and tokenizer from the base's (first model's) folder to the result's"},
     {"objective", "what to minimise"},
@@ -60,23 +62,34 @@ struct method_entry {
     by_backend<json (*)(merge_job const &)> run;
 };
 
-template <class Method, class... Backends> method_entry entry_of(std::string_view files, bool files_required, bool minimises, backend_list<Backends...>) {
+template <class Method, class... Backends>
+method_entry entry_of(std::string_view files, bool files_required, bool minimises, backend_list<Backends...>) {
     using options = typename Method::options;
-    return {Method::name, Method::summary, files, Method::base == lathe::registry::base_use::required, files_required, minimises, describe<options>(),
-        [](std::span<json const> layers) {
-            options o{};
-            for (auto const & layer : layers)
-                from_json(layer, o);
-            return to_json(o);
-        },
-        {{Backends::name, &run_merge<Method, Backends>}...}};
+    return {Method::name,
+            Method::summary,
+            files,
+            Method::base == lathe::registry::base_use::required,
+            files_required,
+            minimises,
+            describe<options>(),
+            [](std::span<json const> layers) {
+        options o{};
+        for (auto const & layer : layers)
+            from_json(layer, o);
+        return to_json(o);
+    },
+            {{Backends::name, &run_merge<Method, Backends>}...}};
 }
 std::vector<method_entry> const & methods() {
     static auto const all = [] {
         using namespace lathe::registry;
         std::vector<method_entry> entries;
-        for_each_method(merging_methods, [&]<class M>(std::type_identity<M>) { entries.push_back(entry_of<M>(M::files, M::files_required, false, built_backends{})); });
-        for_each_method(objective_methods, [&]<class M>(std::type_identity<M>) { entries.push_back(entry_of<M>("", false, true, built_backends{})); });
+        for_each_method(merging_methods, [&]<class M>(std::type_identity<M>) {
+            entries.push_back(entry_of<M>(M::files, M::files_required, false, built_backends{}));
+        });
+        for_each_method(objective_methods, [&]<class M>(std::type_identity<M>) {
+            entries.push_back(entry_of<M>("", false, true, built_backends{}));
+        });
         return entries;
     }();
     return all;
@@ -104,7 +117,8 @@ struct command_line {
 
     command_line(CLI::App & a, method_entry const * m) : app{&a}, method{m} {
         auto const files = m == nullptr || m->files.empty() ? std::string{"--files"} : "--" + std::string{m->files};
-        spelling const spellings[] = {{"models", "MODELS"}, {"output", "-o,--output"}, {"out_dtype", "--out-dtype,--dtype"}, {"files", files}};
+        spelling const spellings[] = {
+            {"models", "MODELS"}, {"output", "-o,--output"}, {"out_dtype", "--out-dtype,--dtype"}, {"files", files}};
         std::vector<std::string_view> without{"run", "objective"};
         if (m != nullptr && m->files.empty())
             without.emplace_back("files");
@@ -117,9 +131,14 @@ struct command_line {
         }
         settings.add(a, "Running", describe<run_settings>(), {.under = "run"});
         if (m != nullptr)
-            a.add_option("--options", options_file, "read options of the method from a JSON file")->type_name("<file>")->group("Configuration");
-        a.add_option("--config", config, "read a mergekit configuration (YAML), or what --print-config printed (JSON)")->type_name("<file>")->group("Configuration");
-        a.add_flag("--print-config", print_config, "print what would be done, as JSON, and exit")->group("Configuration");
+            a.add_option("--options", options_file, "read options of the method from a JSON file")
+                ->type_name("<file>")
+                ->group("Configuration");
+        a.add_option("--config", config, "read a mergekit configuration (YAML), or what --print-config printed (JSON)")
+            ->type_name("<file>")
+            ->group("Configuration");
+        a.add_flag("--print-config", print_config, "print what would be done, as JSON, and exit")
+            ->group("Configuration");
         a.allow_extras();
     }
 };
@@ -131,7 +150,9 @@ struct merge_plan {
     json options;
     std::vector<std::string> notes; ///< for the user
 
-    [[nodiscard]] json describe() const { return {{"method", method->name}, {"options", options}, {"settings", to_json(settings)}}; }
+    [[nodiscard]] json describe() const {
+        return {{"method", method->name}, {"options", options}, {"settings", to_json(settings)}};
+    }
 };
 
 merge_plan plan_of(command_line const & line) {
@@ -140,7 +161,8 @@ merge_plan plan_of(command_line const & line) {
     auto const use_method = [&](std::string const & name) {
         auto const & found = method_named(name);
         if (plan.method != nullptr && plan.method != &found)
-            throw usage_error{"--config: found method " + name + ", the command line says " + std::string{plan.method->name}};
+            throw usage_error{"--config: found method " + name + ", the command line says "
+                              + std::string{plan.method->name}};
         plan.method = &found;
     };
     if (!line.config.empty()) {
@@ -154,10 +176,13 @@ merge_plan plan_of(command_line const & line) {
             auto const run = parse_json_text(text, line.config);
             static constexpr std::string_view known[] = {"method", "options", "settings"};
             if (!run.is_object() || !run.contains("method") || !run["method"].is_string())
-                throw lathe::format_error{line.config + ": found no method, expected what --print-config prints, or a mergekit configuration"};
+                throw lathe::format_error{
+                    line.config
+                    + ": found no method, expected what --print-config prints, or a mergekit configuration"};
             for (auto const & [key, value] : run.items())
                 if (std::ranges::find(known, std::string_view{key}) == std::end(known))
-                    throw lathe::option_error{line.config + ": " + key + ": unknown key; " + lathe::reflect::suggestion(key, known)};
+                    throw lathe::option_error{line.config + ": " + key + ": unknown key; "
+                                              + lathe::reflect::suggestion(key, known)};
             use_method(run["method"].get<std::string>());
             layers.push_back(run.value("options", json::object()));
             from_json(run.value("settings", json::object()), plan.settings);
@@ -186,11 +211,13 @@ void expect_complete(merge_plan const & plan) {
         throw usage_error{"--output: found nothing, expected a .safetensors file or a folder"};
     if (plan.method->base_required && !s.base)
         throw usage_error{"--base: found nothing, expected the checkpoint the models were fine-tuned from"};
-    if (!plan.method->files.empty() && s.files.size() != s.models.size() && (plan.method->files_required || !s.files.empty()))
-        throw usage_error{"--" + std::string{plan.method->files} + ": found " + std::to_string(s.files.size()) + " files, expected one for each of "
-            + std::to_string(s.models.size()) + " models"};
+    if (!plan.method->files.empty() && s.files.size() != s.models.size()
+        && (plan.method->files_required || !s.files.empty()))
+        throw usage_error{"--" + std::string{plan.method->files} + ": found " + std::to_string(s.files.size())
+                          + " files, expected one for each of " + std::to_string(s.models.size()) + " models"};
     if (plan.method->files.empty() && !s.files.empty())
-        throw usage_error{"files: found " + std::to_string(s.files.size()) + ", expected none with " + std::string{plan.method->name}};
+        throw usage_error{"files: found " + std::to_string(s.files.size()) + ", expected none with "
+                          + std::string{plan.method->name}};
 }
 
 struct usage {
@@ -199,9 +226,12 @@ struct usage {
     [[nodiscard]] json so_far() const {
         rusage r{};
         ::getrusage(RUSAGE_SELF, &r);
-        auto const seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+        auto const seconds = [](timeval t) {
+            return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+        };
         return {{"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()},
-            {"cpu_seconds", seconds(r.ru_utime) + seconds(r.ru_stime)}, {"peak_rss_bytes", static_cast<std::uint64_t>(r.ru_maxrss) * 1024}};
+                {"cpu_seconds", seconds(r.ru_utime) + seconds(r.ru_stime)},
+                {"peak_rss_bytes", static_cast<std::uint64_t>(r.ru_maxrss) * 1024}};
     }
 };
 
@@ -222,10 +252,12 @@ int run_plan(merge_plan const & plan) {
     pool_options.policy = s.policy;
     if (s.out_dtype)
         pool_options.output_type = parse_float_type("--out-dtype", *s.out_dtype);
-    lathe::merge::model_pool const pool(base.empty() ? nullptr : base.front().file.get(), checkpoints_of(models), pool_options);
+    lathe::merge::model_pool const pool(base.empty() ? nullptr : base.front().file.get(), checkpoints_of(models),
+                                        pool_options);
     auto const folder = names_folder(*s.output);
     auto const target = folder ? (fs::path{*s.output} / "").string() : *s.output;
-    lathe::io::safetensors_writer sink(target, {.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0});
+    lathe::io::safetensors_writer sink(
+        target, {.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0});
 
     std::uint64_t bytes = 0;
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
@@ -243,7 +275,8 @@ int run_plan(merge_plan const & plan) {
     std::vector<std::string> copied;
     auto const & reference = base.empty() ? models.front() : base.front();
     std::error_code code;
-    if (folder && s.copy_side_files && fs::is_directory(reference.path, code) && !fs::equivalent(reference.path, *s.output, code))
+    if (folder && s.copy_side_files && fs::is_directory(reference.path, code)
+        && !fs::equivalent(reference.path, *s.output, code))
         copied = copy_side_files(reference.path, *s.output, pool_options.output_type);
 
     std::uint64_t written = 0;
@@ -261,15 +294,17 @@ int run_plan(merge_plan const & plan) {
         json report{{"lathe", version()}, {"command", "merge"}};
         report.update(plan.describe());
         report["inputs"] = std::move(inputs);
-        report["output"] = {{"path", *s.output}, {"tensors", pool.rows().size()}, {"bytes", written}, {"side_files", copied}};
+        report["output"] = {
+            {"path", *s.output}, {"tensors", pool.rows().size()}, {"bytes", written}, {"side_files", copied}};
         report["arithmetic"] = pool.wants_double() ? "F64" : "F32";
         report["timing"] = timing;
         report["result"] = result;
         print_json(report);
     } else if (!s.run.quiet)
-        print(std::string{plan.method->name} + ": " + std::to_string(models.size()) + (models.size() == 1 ? " model" : " models") + " -> " + *s.output + ", "
-            + std::to_string(pool.rows().size()) + " tensors, " + human_bytes(static_cast<double>(written)) + ", "
-            + human_seconds(timing["seconds"].get<double>()) + "\n");
+        print(std::string{plan.method->name} + ": " + std::to_string(models.size())
+              + (models.size() == 1 ? " model" : " models") + " -> " + *s.output + ", "
+              + std::to_string(pool.rows().size()) + " tensors, " + human_bytes(static_cast<double>(written)) + ", "
+              + human_seconds(timing["seconds"].get<double>()) + "\n");
     return 0;
 }
 
@@ -288,7 +323,8 @@ action add_merge(CLI::App & app) {
         lines->emplace_back(own, &method);
     }
     return [lines] {
-        auto const named = std::ranges::find_if(*lines, [](command_line const & l) { return l.method != nullptr && l.app->parsed(); });
+        auto const named =
+            std::ranges::find_if(*lines, [](command_line const & l) { return l.method != nullptr && l.app->parsed(); });
         auto const & line = named == lines->end() ? lines->front() : *named;
         expect_nothing_left(*line.app);
         auto const plan = plan_of(line);
@@ -312,8 +348,12 @@ action add_methods(CLI::App & app) {
                 auto fields = json::array();
                 for (auto const & f : m.fields)
                     fields.push_back({{"name", f.name}, {"type", f.type}, {"default", f.value}, {"help", f.text}});
-                all.push_back({{"name", m.name}, {"summary", m.summary}, {"base", m.base_required ? "required" : "optional"},
-                    {"files", m.files.empty() ? json(nullptr) : json(m.files)}, {"objective", m.minimises}, {"options", std::move(fields)}});
+                all.push_back({{"name", m.name},
+                               {"summary", m.summary},
+                               {"base", m.base_required ? "required" : "optional"},
+                               {"files", m.files.empty() ? json(nullptr) : json(m.files)},
+                               {"objective", m.minimises},
+                               {"options", std::move(fields)}});
             }
             print_json(all);
             return 0;
@@ -323,7 +363,11 @@ action add_methods(CLI::App & app) {
             width = std::max(width, m.name.size());
         std::string text;
         for (auto const & m : methods())
-            text.append(m.name).append(width + 2 - m.name.size(), ' ').append(m.summary).append(m.base_required ? " (needs --base)" : "").append("\n");
+            text.append(m.name)
+                .append(width + 2 - m.name.size(), ' ')
+                .append(m.summary)
+                .append(m.base_required ? " (needs --base)" : "")
+                .append("\n");
         print(text + "\nlathe merge METHOD --help lists the options of a method.\n");
         return 0;
     };

@@ -35,14 +35,15 @@ struct merge_job {
     objective_settings const & objective;
 };
 
-/// Runs a method of lathe::registry on a backend. Defined in backend/run_merge.hpp, or backend/run_objective.hpp for those
-/// that minimise an objective; instantiated once for each pair.
+/// Runs a method of lathe::registry on a backend. Defined in backend/run_merge.hpp, or backend/run_objective.hpp for
+/// those that minimise an objective; instantiated once for each pair.
 /// \returns what the method reports \throws interrupted, usage_error, lathe::error
 template <class Method, class Backend> json run_merge(merge_job const & job);
 
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::objective_settings, objective, target, fisher, tensor_weights, products, objective_command, timeout);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::objective_settings, objective, target, fisher, tensor_weights, products,
+                        objective_command, timeout);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::objective_settings> = lathe::reflect::help_table({
     {"objective", "what to minimise; unset: what the other flags say"},
@@ -50,6 +51,7 @@ inline constexpr auto lathe::reflect::help<lathe_cli::objective_settings> = lath
     {"fisher", "weigh every element of the distance by this Fisher information, one file for each target"},
     {"tensor_weights", "weigh the tensors of the distance"},
     {"products", "frank_wolfe, distance: read the models once for all iterations"},
-    {"objective_command", "minimise what this shell command computes: it reads {params}, writes {gradient} and {loss}; repeat it for several tasks"},
+    {"objective_command", "minimise what this shell command computes: it reads {params}, writes {gradient} and {loss}; "
+                          "repeat it for several tasks"},
     {"timeout", "seconds the command has for one evaluation; 0: no limit"},
 });

@@ -97,18 +97,42 @@ struct method_rule {
 std::vector<method_rule> const & method_rules() {
     using enum parameter_kind;
     parameter_rule const weight{"weight", schedule_per_model, "weights", true, nullptr};
-    auto const normalize = [](bool fallback) { return parameter_rule{"normalize", truth, "normalize", false, fallback}; };
+    auto const normalize = [](bool fallback) {
+        return parameter_rule{"normalize", truth, "normalize", false, fallback};
+    };
     auto const rescale = [](bool fallback) { return parameter_rule{"rescale", truth, "rescale", false, fallback}; };
     auto const lambda = [](std::string_view option) { return parameter_rule{"lambda", number, option, false, 1.0}; };
     parameter_rule const drop{"density", number_of_models, "drop", false, 1.0, true};
     static std::vector<method_rule> const rules{
         {"linear", "linear", false, false, json::object(), {weight, normalize(true)}},
-        {"task_arithmetic", "task_arithmetic", true, true, json::object(), {weight, normalize(false), lambda("scaling")}},
-        {"ties", "ties", true, true, {{"variant", "mergekit"}},
-            {weight, {"density", schedule_per_model, "density", false, 1.0}, normalize(true), rescale(false), lambda("lambda")}},
-        {"dare_ties", "dare", true, true, {{"variant", "mergekit"}, {"then", "ties"}}, {weight, drop, normalize(false), rescale(true), lambda("lambda")}},
-        {"dare_linear", "dare", true, true, {{"variant", "mergekit"}, {"then", "task_arithmetic"}},
-            {weight, drop, normalize(false), rescale(true), lambda("scaling")}},
+        {"task_arithmetic",
+         "task_arithmetic",
+         true,
+         true,
+         json::object(),
+         {weight, normalize(false), lambda("scaling")}},
+        {"ties",
+         "ties",
+         true,
+         true,
+         {{"variant", "mergekit"}},
+         {weight,
+          {"density", schedule_per_model, "density", false, 1.0},
+          normalize(true),
+          rescale(false),
+          lambda("lambda")}},
+        {"dare_ties",
+         "dare",
+         true,
+         true,
+         {{"variant", "mergekit"}, {"then", "ties"}},
+         {weight, drop, normalize(false), rescale(true), lambda("lambda")}},
+        {"dare_linear",
+         "dare",
+         true,
+         true,
+         {{"variant", "mergekit"}, {"then", "task_arithmetic"}},
+         {weight, drop, normalize(false), rescale(true), lambda("scaling")}},
         {"slerp", "slerp", true, false, json::object(), {{"t", schedule, "t", true, nullptr}}},
     };
     return rules;
@@ -131,8 +155,8 @@ class mergekit_reader {
     };
     std::vector<slice> slices_;
     json module_parameters_ = json::object(); ///< of the only module
-    std::vector<std::string> names_; ///< of the tensors, where slices need them
-    std::string stack_;              ///< their layers
+    std::vector<std::string> names_;          ///< of the tensors, where slices need them
+    std::string stack_;                       ///< their layers
 
     [[nodiscard]] std::string at(std::string const & place) const { return path_ + ": " + place; }
     [[nodiscard]] json const & get(json const & object, std::string const & key) const {
@@ -140,13 +164,14 @@ class mergekit_reader {
         auto const found = object.find(key);
         return found == object.end() ? nothing : *found;
     }
-    void expect_keys(json const & object, std::string const & place, std::initializer_list<std::string_view> known) const {
+    void expect_keys(json const & object, std::string const & place,
+                     std::initializer_list<std::string_view> known) const {
         if (!object.is_object())
             reject(at(place), lathe::reflect::shown(object), "a map");
         for (auto const & [key, value] : object.items())
             if (std::ranges::find(known, std::string_view{key}) == known.end())
                 throw lathe::format_error{at(place.empty() ? key : place + "." + key) + ": unknown key; "
-                    + lathe::reflect::suggestion(key, std::vector<std::string_view>(known))};
+                                          + lathe::reflect::suggestion(key, std::vector<std::string_view>(known))};
     }
     [[nodiscard]] json parameters_of(json const & object, std::string const & place) {
         auto const & all = get(object, "parameters");
@@ -155,8 +180,10 @@ class mergekit_reader {
         if (!all.is_object())
             reject(at(place + "parameters"), lathe::reflect::shown(all), "a map");
         for (auto const & [name, value] : all.items())
-            if (std::ranges::find(rule_->parameters, std::string_view{name}, &parameter_rule::name) == rule_->parameters.end())
-                merge_.notes.push_back(at(place + "parameters." + name) + " is not used by " + std::string{rule_->merge_method} + " and was ignored");
+            if (std::ranges::find(rule_->parameters, std::string_view{name}, &parameter_rule::name)
+                == rule_->parameters.end())
+                merge_.notes.push_back(at(place + "parameters." + name) + " is not used by "
+                                       + std::string{rule_->merge_method} + " and was ignored");
         return all;
     }
     [[nodiscard]] std::string model_path(json const & value, std::string const & place) const {
@@ -188,7 +215,8 @@ class mergekit_reader {
         return {model_path(get(entry, "model"), place + ".model"), parameters_of(entry, place + ".")};
     }
     static std::size_t layer_number(json const & value, std::string const & place) {
-        if (!value.is_number() || value.get<double>() < 0 || value.get<double>() > 1e6 || value.get<double>() != std::floor(value.get<double>()))
+        if (!value.is_number() || value.get<double>() < 0 || value.get<double>() > 1e6
+            || value.get<double>() != std::floor(value.get<double>()))
             reject(place, lathe::reflect::shown(value), "a number of a layer");
         return static_cast<std::size_t>(value.get<double>());
     }
@@ -206,18 +234,22 @@ class mergekit_reader {
             auto const & range = get(sources[i], "layer_range");
             if (!range.is_array() || range.size() != 2)
                 reject(at(inner + ".layer_range"), lathe::reflect::shown(range), "[first, last]");
-            auto const first = layer_number(range[0], at(inner + ".layer_range")), last = layer_number(range[1], at(inner + ".layer_range"));
+            auto const first = layer_number(range[0], at(inner + ".layer_range")),
+                       last = layer_number(range[1], at(inner + ".layer_range"));
             if (i == 0) {
                 s.first = first;
                 s.last = last;
             } else if (first != s.first || last != s.last)
-                reject(at(inner + ".layer_range"), lathe::reflect::shown(range), "that of the first source: layers cannot be merged with layers of other numbers");
+                reject(at(inner + ".layer_range"), lathe::reflect::shown(range),
+                       "that of the first source: layers cannot be merged with layers of other numbers");
         }
         auto const expected = slices_.empty() ? 0 : slices_.back().last;
         if (s.first != expected || s.last <= s.first)
-            reject(at(place + ".sources[0].layer_range"), "[" + std::to_string(s.first) + ", " + std::to_string(s.last) + "]",
-                "a range from " + std::to_string(expected) + ": layers cannot be moved, repeated or left out");
-        if (!slices_.empty() && !std::ranges::equal(s.sources, slices_.front().sources, {}, &source::model, &source::model))
+            reject(at(place + ".sources[0].layer_range"),
+                   "[" + std::to_string(s.first) + ", " + std::to_string(s.last) + "]",
+                   "a range from " + std::to_string(expected) + ": layers cannot be moved, repeated or left out");
+        if (!slices_.empty()
+            && !std::ranges::equal(s.sources, slices_.front().sources, {}, &source::model, &source::model))
             reject(at(place + ".sources"), "other models", "those of the first slice, in the same order");
         slices_.push_back(std::move(s));
     }
@@ -233,16 +265,19 @@ class mergekit_reader {
             }
         }
         if (layers.size() != 1)
-            reject(at("slices"), std::to_string(layers.size()) + " stacks of layers in " + in.path, "one; give the models under `models` instead");
+            reject(at("slices"), std::to_string(layers.size()) + " stacks of layers in " + in.path,
+                   "one; give the models under `models` instead");
         stack_ = layers.begin()->first;
         if (auto const n = layers.begin()->second; n != slices_.back().last)
-            reject(at("slices"), "layers up to " + std::to_string(slices_.back().last), std::to_string(n) + ", as many as " + in.path + " has");
+            reject(at("slices"), "layers up to " + std::to_string(slices_.back().last),
+                   std::to_string(n) + ", as many as " + in.path + " has");
     }
     void read_layout(json const & object, std::string const & place) {
         auto const & models = get(object, "models");
         auto const & slices = get(object, "slices");
         if (models.is_null() == slices.is_null())
-            reject(at(place + "models"), models.is_null() ? "neither models nor slices" : "models and slices", "one of them");
+            reject(at(place + "models"), models.is_null() ? "neither models nor slices" : "models and slices",
+                   "one of them");
         if (!slices.is_null()) {
             if (!slices.is_array() || slices.empty())
                 reject(at(place + "slices"), lathe::reflect::shown(slices), "a list of slices");
@@ -263,7 +298,8 @@ class mergekit_reader {
     }
 
     /// What the scopes say together, as a schedule: the first that has a value for a tensor counts.
-    [[nodiscard]] json combine(std::span<json const * const> scopes, std::string_view name, std::string const & place) const {
+    [[nodiscard]] json combine(std::span<json const * const> scopes, std::string_view name,
+                               std::string const & place) const {
         auto choices = json::array();
         auto const is_value = [](json const & v) { return v.is_number() || v.is_boolean() || v.is_array(); };
         for (auto const * const scope : scopes) {
@@ -301,8 +337,8 @@ class mergekit_reader {
             scopes.push_back(&top);
         return combine(scopes, rule.name, std::string{rule.name});
     }
-    /// One parameter over all slices. With one slice the setting is kept as it is; with several it becomes numbers by name,
-    /// because gradients run over each slice.
+    /// One parameter over all slices. With one slice the setting is kept as it is; with several it becomes numbers by
+    /// name, because gradients run over each slice.
     [[nodiscard]] json over_slices(std::size_t model, bool per_model, parameter_rule const & rule) const {
         auto const from = [&](slice const & s) { return per_model ? &s.sources[model] : nullptr; };
         if (slices_.size() == 1)
@@ -312,9 +348,12 @@ class mergekit_reader {
             auto const j = lookup(s, from(s), rule);
             auto & schedule = settings.emplace_back();
             if (!j.is_null())
-                lathe::reflect::codec<std::optional<lathe::merge::schedule>>::read(j, schedule, at(std::string{rule.name}));
+                lathe::reflect::codec<std::optional<lathe::merge::schedule>>::read(j, schedule,
+                                                                                   at(std::string{rule.name}));
         }
-        auto const value = [&](std::size_t i, std::string const & name, double t) { return settings[i] ? evaluate(*settings[i], name, t) : std::nullopt; };
+        auto const value = [&](std::size_t i, std::string const & name, double t) {
+            return settings[i] ? evaluate(*settings[i], name, t) : std::nullopt;
+        };
         auto by_name = json::object();
         for (auto const & name : names_) {
             auto const where = lathe::merge::layer_of(name);
@@ -322,12 +361,18 @@ class mergekit_reader {
             if (!where) {
                 v = value(0, name, 0);
                 if (v != value(slices_.size() - 1, name, 0))
-                    throw lathe::format_error{at(std::string{rule.name}) + ": the first and the last slice give tensor '" + name
-                        + "', which is in no layer, different values; give it one at the top"};
+                    throw lathe::format_error{at(std::string{rule.name})
+                                              + ": the first and the last slice give tensor '" + name
+                                              + "', which is in no layer, different values; give it one at the top"};
             } else {
-                auto const i = static_cast<std::size_t>(std::ranges::find_if(slices_, [&](slice const & s) { return where->index < s.last; }) - slices_.begin());
+                auto const i = static_cast<std::size_t>(std::ranges::find_if(slices_, [&](slice const & s) {
+                    return where->index < s.last;
+                }) - slices_.begin());
                 auto const layers = slices_[i].last - slices_[i].first;
-                v = value(i, name, layers == 1 ? 1.0 : static_cast<double>(where->index - slices_[i].first) / static_cast<double>(layers - 1));
+                v = value(i, name,
+                          layers == 1
+                              ? 1.0
+                              : static_cast<double>(where->index - slices_[i].first) / static_cast<double>(layers - 1));
             }
             if (v)
                 by_name[name] = *v;
@@ -413,23 +458,28 @@ class mergekit_reader {
         for (auto & s : slices_) {
             auto const first = std::ranges::find(s.sources, base, &source::model);
             if (s.sources.size() != 2 || first == s.sources.end())
-                reject(at("slerp"), std::to_string(s.sources.size()) + " models" + (first == s.sources.end() ? " without the base" : ""),
-                    "two, one of them the base_model");
+                reject(at("slerp"),
+                       std::to_string(s.sources.size()) + " models"
+                           + (first == s.sources.end() ? " without the base" : ""),
+                       "two, one of them the base_model");
             std::rotate(s.sources.begin(), first, s.sources.end());
         }
     }
 
 public:
-    mergekit_reader(std::string const & path, json top) : path_{path}, top_(std::move(top)) {} // braces would make a list of it
+    mergekit_reader(std::string const & path, json top)
+        : path_{path}, top_(std::move(top)) {} // braces would make a list of it
 
     mergekit_merge read() {
-        expect_keys(top_, "", {"merge_method", "models", "slices", "modules", "base_model", "parameters", "dtype", "out_dtype", "tokenizer_source",
-            "tokenizer", "chat_template"});
+        expect_keys(top_, "",
+                    {"merge_method", "models", "slices", "modules", "base_model", "parameters", "dtype", "out_dtype",
+                     "tokenizer_source", "tokenizer", "chat_template"});
         read_method();
         merge_.settings = json::object();
         for (auto const * const key : {"tokenizer_source", "tokenizer", "chat_template"})
             if (auto const & value = get(top_, key); !value.is_null())
-                reject(at(key), lathe::reflect::shown(value), "nothing: lathe merges no vocabularies, all models must share one tokenizer");
+                reject(at(key), lathe::reflect::shown(value),
+                       "nothing: lathe merges no vocabularies, all models must share one tokenizer");
         auto const & type = get(top_, get(top_, "out_dtype").is_null() ? "dtype" : "out_dtype");
         if (!type.is_null()) {
             if (!type.is_string())
@@ -438,7 +488,8 @@ public:
         }
         static_cast<void>(parameters_of(top_, ""));
         if (auto const & modules = get(top_, "modules"); !modules.is_null()) {
-            if (!modules.is_object() || modules.size() != 1 || !get(top_, "models").is_null() || !get(top_, "slices").is_null())
+            if (!modules.is_object() || modules.size() != 1 || !get(top_, "models").is_null()
+                || !get(top_, "slices").is_null())
                 reject(at("modules"), lathe::reflect::shown(modules), "one module, and no models or slices beside it");
             auto const place = "modules." + modules.begin().key() + ".";
             expect_keys(modules.front(), place, {"models", "slices", "parameters"});

@@ -1,10 +1,11 @@
-// Merge perceptrons that see the same digits differently, with every method, and look at what more models do to the result.
+// Merge perceptrons that see the same digits differently, with every method, and look at what more models do to the
+// result.
 //
 //     quickstart [--data FILE.csv] [--out FOLDER] [--threads N]
 //
 // A base model learns the digits; eight experts are fine-tuned from it on eight views of them, sixteen more models on
-// things no task needs. All are written as safetensors files and read back by the merges. The table is the figure of the
-// FW-Merging paper in miniature: does a method gain from more relevant models, and is it hurt by irrelevant ones?
+// things no task needs. All are written as safetensors files and read back by the merges. The table is the figure of
+// the FW-Merging paper in miniature: does a method gain from more relevant models, and is it hurt by irrelevant ones?
 #include "methods.hpp"
 #include "report.hpp"
 
@@ -30,7 +31,8 @@ struct model_files {
 };
 
 /// Fine-tunes the base on a task and writes the model, its Fisher diagonal and its Gram matrices.
-model_files fine_tune(backend & be, vector const & base, task const & t, rows const & train, std::filesystem::path const & folder, std::string const & name) {
+model_files fine_tune(backend & be, vector const & base, task const & t, rows const & train,
+                      std::filesystem::path const & folder, std::string const & name) {
     auto const data = t.view(train);
     auto x = base;
     quickstart::train(be, x, data, 10, 0.05, 6);
@@ -38,7 +40,8 @@ model_files fine_tune(backend & be, vector const & base, task const & t, rows co
     auto const some = data.part(0, 200);
     save(be, fisher_diagonal(be, x, some), folder / (name + ".fisher.safetensors"));
     lathe::io::save(*gram_matrices(be, x, some), folder / (name + ".gram.safetensors"));
-    return {lathe::io::open_checkpoint(folder / (name + ".safetensors")), lathe::io::open_checkpoint(folder / (name + ".fisher.safetensors")),
+    return {lathe::io::open_checkpoint(folder / (name + ".safetensors")),
+            lathe::io::open_checkpoint(folder / (name + ".fisher.safetensors")),
             lathe::io::open_checkpoint(folder / (name + ".gram.safetensors"))};
 }
 
@@ -56,9 +59,11 @@ void run(std::filesystem::path const & data, std::filesystem::path const & out, 
     backend be(threads);
     std::filesystem::create_directories(out);
     auto const all = read_digits(data.string());
-    auto const train_rows = all.part(0, 1000), validation_rows = all.part(1000, 200), test_rows = all.part(1200, all.size() - 1200);
+    auto const train_rows = all.part(0, 1000), validation_rows = all.part(1000, 200),
+               test_rows = all.part(1200, all.size() - 1200);
 
-    std::printf("Training a base model and 24 fine-tuned ones on %zu digits; files in %s\n", train_rows.size(), out.c_str());
+    std::printf("Training a base model and 24 fine-tuned ones on %zu digits; files in %s\n", train_rows.size(),
+                out.c_str());
     auto base = initial_parameters(1);
     train(be, base, train_rows, 30, 0.05, 5);
     save(be, base, out / "base.safetensors");
@@ -77,14 +82,16 @@ void run(std::filesystem::path const & data, std::filesystem::path const & out, 
         std::printf("%-22s %18.1f %18.1f\n", t.name.c_str(), 100 * accuracy(be, base, tests.back()), 100 * expert);
     }
     for (auto const & t : irrelevant_tasks())
-        irrelevant.push_back(fine_tune(be, base, t, train_rows, out, "irrelevant-" + std::to_string(irrelevant.size())));
+        irrelevant.push_back(
+            fine_tune(be, base, t, train_rows, out, "irrelevant-" + std::to_string(irrelevant.size())));
 
     std::vector<mixture> mixtures;
     for (std::size_t const r : {2, 4, 8})
         for (std::size_t const i : {0, 4, 8, 16})
             mixtures.push_back({r, i});
-    std::vector<result> results{{"the base, unmerged", std::vector(mixtures.size(), mean_accuracy(be, *base_file, tests))},
-                                {"every expert on its own task", std::vector(mixtures.size(), own / static_cast<double>(tests.size()))}};
+    std::vector<result> results{
+        {"the base, unmerged", std::vector(mixtures.size(), mean_accuracy(be, *base_file, tests))},
+        {"every expert on its own task", std::vector(mixtures.size(), own / static_cast<double>(tests.size()))}};
     for (auto const & m : methods()) {
         result r{m.name, {}, 0, m.frank_wolfe};
         for (auto const & mix : mixtures) {
@@ -119,7 +126,8 @@ void run(std::filesystem::path const & data, std::filesystem::path const & out, 
 } // namespace
 
 int main(int argc, char ** argv) {
-    CLI::App app{"Merge perceptrons trained on views of handwritten digits with every method; print a table, draw a chart."};
+    CLI::App app{
+        "Merge perceptrons trained on views of handwritten digits with every method; print a table, draw a chart."};
     std::filesystem::path data = LATHE_EXAMPLE_DATA "/optdigits.csv", out = "quickstart";
     std::size_t threads = 1;
     app.add_option("--data", data, "the digits")->capture_default_str();

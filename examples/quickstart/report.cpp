@@ -30,13 +30,19 @@ void draw(std::ostream & svg, panel const & p, std::vector<result> const & resul
     svg << "<text class='title' x='" << p.left << "' y='" << top - 28 << "'>" << p.title << "</text>\n";
     for (double a = low; a <= high + 1e-9; a += 0.1) {
         auto const y = y_of(a, low, high);
-        svg << "<line class='grid' x1='" << p.left << "' x2='" << p.left + p.width << "' y1='" << y << "' y2='" << y << "'/>"
-            << "<text class='tick' text-anchor='end' x='" << p.left - 8 << "' y='" << y + 4 << "'>" << std::lround(100 * a) << " %</text>\n";
+        svg << "<line class='grid' x1='" << p.left << "' x2='" << p.left + p.width << "' y1='" << y << "' y2='" << y
+            << "'/>"
+            << "<text class='tick' text-anchor='end' x='" << p.left - 8 << "' y='" << y + 4 << "'>"
+            << std::lround(100 * a) << " %</text>\n";
     }
-    auto const x_of = [&](std::size_t i) { return p.left + p.width * static_cast<double>(i) / static_cast<double>(p.columns.size() - 1); };
+    auto const x_of = [&](std::size_t i) {
+        return p.left + p.width * static_cast<double>(i) / static_cast<double>(p.columns.size() - 1);
+    };
     for (std::size_t i = 0; i != p.columns.size(); ++i)
-        svg << "<text class='tick' text-anchor='middle' x='" << x_of(i) << "' y='" << top + height + 20 << "'>" << p.ticks[i] << "</text>\n";
-    svg << "<text class='tick' text-anchor='middle' x='" << p.left + p.width / 2 << "' y='" << top + height + 42 << "'>" << p.axis << "</text>\n";
+        svg << "<text class='tick' text-anchor='middle' x='" << x_of(i) << "' y='" << top + height + 20 << "'>"
+            << p.ticks[i] << "</text>\n";
+    svg << "<text class='tick' text-anchor='middle' x='" << p.left + p.width / 2 << "' y='" << top + height + 42 << "'>"
+        << p.axis << "</text>\n";
 
     struct label {
         double y;
@@ -59,7 +65,8 @@ void draw(std::ostream & svg, panel const & p, std::vector<result> const & resul
                     points += number(x_of(i)) + "," + number(y_of(a, low, high)) + " ";
                     last = i + 1 == p.columns.size() ? a : last;
                 }
-            svg << "<polyline fill='none' stroke='" << colour[r] << "' stroke-width='" << (pass == 1 ? 2.6 : 1.2) << "' points='" << points << "'/>\n";
+            svg << "<polyline fill='none' stroke='" << colour[r] << "' stroke-width='" << (pass == 1 ? 2.6 : 1.2)
+                << "' points='" << points << "'/>\n";
             if (std::isfinite(last))
                 labels.push_back({y_of(last, low, high), r});
         }
@@ -76,8 +83,9 @@ void draw(std::ostream & svg, panel const & p, std::vector<result> const & resul
             l->y = std::min(l->y, limit);
         }
     for (auto const & l : labels)
-        svg << "<text class='" << (results[l.line].highlight ? "name strong" : "name") << "' fill='" << (results[l.line].highlight ? colour[l.line] : "#6b7178")
-            << "' x='" << p.left + p.width + 8 << "' y='" << l.y << "'>" << results[l.line].method << "</text>\n";
+        svg << "<text class='" << (results[l.line].highlight ? "name strong" : "name") << "' fill='"
+            << (results[l.line].highlight ? colour[l.line] : "#6b7178") << "' x='" << p.left + p.width + 8 << "' y='"
+            << l.y << "'>" << results[l.line].method << "</text>\n";
 }
 
 } // namespace
@@ -95,9 +103,11 @@ void print_table(std::vector<mixture> const & mixtures, std::vector<result> cons
     }
 }
 
-void write_chart(std::filesystem::path const & path, std::vector<mixture> const & mixtures, std::vector<result> const & results) {
+void write_chart(std::filesystem::path const & path, std::vector<mixture> const & mixtures,
+                 std::vector<result> const & results) {
     panel relevant{"More relevant models, none irrelevant", "relevant models merged", {}, {}, 70, 300};
-    panel irrelevant{"More irrelevant models beside all relevant ones", "irrelevant models merged as well", {}, {}, 650, 300};
+    panel irrelevant{
+        "More irrelevant models beside all relevant ones", "irrelevant models merged as well", {}, {}, 650, 300};
     std::size_t most = 0;
     for (auto const & m : mixtures)
         most = std::max(most, m.relevant);
@@ -123,11 +133,13 @@ void write_chart(std::filesystem::path const & path, std::vector<mixture> const 
 
     std::ostringstream svg;
     svg << "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 1200 490' font-family='sans-serif'>\n"
-           "<style>.title{font-size:16px;font-weight:bold}.tick{font-size:12px;fill:#444}.name{font-size:11.5px}.strong{font-weight:bold}.grid{stroke:#e3e5e8}</style>\n"
+           "<style>.title{font-size:16px;font-weight:bold}.tick{font-size:12px;fill:#444}.name{font-size:11.5px}."
+           "strong{font-weight:bold}.grid{stroke:#e3e5e8}</style>\n"
            "<rect width='1200' height='490' fill='white'/>\n";
     draw(svg, relevant, results, low, high);
     draw(svg, irrelevant, results, low, high);
-    svg << "<text class='tick' x='70' y='480'>Mean test accuracy over eight views of handwritten digits; perceptron 64-256-10; methods in grey are not Frank-Wolfe.</text>\n</svg>\n";
+    svg << "<text class='tick' x='70' y='480'>Mean test accuracy over eight views of handwritten digits; perceptron "
+           "64-256-10; methods in grey are not Frank-Wolfe.</text>\n</svg>\n";
     auto const part = path.string() + ".part";
     std::ofstream(part) << svg.str();
     std::error_code failure;

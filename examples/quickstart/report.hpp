@@ -23,6 +23,7 @@ struct result {
 /// Writes the table to standard output.
 void print_table(std::vector<mixture> const & mixtures, std::vector<result> const & results);
 /// Writes an SVG: accuracy against the number of relevant models, and, with all of them, against the irrelevant ones.
-void write_chart(std::filesystem::path const & path, std::vector<mixture> const & mixtures, std::vector<result> const & results);
+void write_chart(std::filesystem::path const & path, std::vector<mixture> const & mixtures,
+                 std::vector<result> const & results);
 
 } // namespace quickstart

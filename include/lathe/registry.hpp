@@ -33,7 +33,8 @@ struct average {
     static constexpr auto base = base_use::optional;
     using options = merge::average_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::average<T>(be, pool, sink, o, ctl);
     }
 };
@@ -45,7 +46,8 @@ struct linear {
     static constexpr auto base = base_use::optional;
     using options = merge::linear_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::linear<T>(be, pool, sink, o, ctl);
     }
 };
@@ -57,7 +59,8 @@ struct task_arithmetic {
     static constexpr auto base = base_use::required;
     using options = merge::task_arithmetic_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::task_arithmetic<T>(be, pool, sink, o, ctl);
     }
 };
@@ -69,7 +72,8 @@ struct ties {
     static constexpr auto base = base_use::required;
     using options = merge::ties_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::ties<T>(be, pool, sink, o, ctl);
     }
 };
@@ -77,11 +81,13 @@ struct ties {
 struct dare {
     static constexpr std::string_view name = "dare", files = "masks";
     static constexpr bool files_required = false;
-    static constexpr std::string_view summary = "random elements of the task vectors, scaled up, then task arithmetic or ties";
+    static constexpr std::string_view summary =
+        "random elements of the task vectors, scaled up, then task arithmetic or ties";
     static constexpr auto base = base_use::required;
     using options = merge::dare_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list masks, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list masks, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::dare<T>(be, pool, sink, o, std::vector<checkpoint *>(masks.begin(), masks.end()), ctl);
     }
 };
@@ -93,7 +99,8 @@ struct slerp {
     static constexpr auto base = base_use::optional;
     using options = merge::slerp_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::slerp<T>(be, pool, sink, o, ctl);
     }
 };
@@ -105,7 +112,8 @@ struct fisher {
     static constexpr auto base = base_use::optional;
     using options = merge::fisher_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::fisher<T>(be, pool, std::vector<checkpoint *>(files_.begin(), files_.end()), sink, o, ctl);
     }
 };
@@ -113,11 +121,13 @@ struct fisher {
 struct regmean {
     static constexpr std::string_view name = "regmean", files = "grams";
     static constexpr bool files_required = true;
-    static constexpr std::string_view summary = "linear layers by least squares from the Gram matrices of their inputs; the rest averaged";
+    static constexpr std::string_view summary =
+        "linear layers by least squares from the Gram matrices of their inputs; the rest averaged";
     static constexpr auto base = base_use::optional;
     using options = merge::regmean_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::regmean<T>(be, pool, files_, sink, o, ctl);
     }
 };
@@ -129,7 +139,8 @@ struct tsv {
     static constexpr auto base = base_use::required;
     using options = merge::tsv_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::tsv<T>(be, pool, sink, o, ctl);
     }
 };
@@ -141,7 +152,8 @@ struct iso_c {
     static constexpr auto base = base_use::required;
     using options = merge::iso_c_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::iso_c<T>(be, pool, sink, o, ctl);
     }
 };
@@ -149,18 +161,22 @@ struct iso_c {
 struct iso_cts {
     static constexpr std::string_view name = "iso_cts", files = "";
     static constexpr bool files_required = false;
-    static constexpr std::string_view summary = "common and task-specific directions with equal singular values (Iso-CTS)";
+    static constexpr std::string_view summary =
+        "common and task-specific directions with equal singular values (Iso-CTS)";
     static constexpr auto base = base_use::required;
     using options = merge::iso_cts_options;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::iso_cts<T>(be, pool, sink, o, ctl);
     }
 };
 
-inline constexpr auto merging_methods = boost::hana::tuple_t<average, linear, task_arithmetic, ties, dare, slerp, fisher, regmean, tsv, iso_c, iso_cts>;
+inline constexpr auto merging_methods =
+    boost::hana::tuple_t<average, linear, task_arithmetic, ties, dare, slerp, fisher, regmean, tsv, iso_c, iso_cts>;
 
-// ---- methods that minimise an objective ------------------------------------------------------------------------------
+// ---- methods that minimise an objective
+// ------------------------------------------------------------------------------
 
 /// How many objectives a method takes.
 enum class objective_use : unsigned char {
@@ -171,12 +187,14 @@ enum class objective_use : unsigned char {
 
 struct frank_wolfe {
     static constexpr std::string_view name = "frank_wolfe";
-    static constexpr std::string_view summary = "minimise an objective over the convex hull of the models, with a certificate";
+    static constexpr std::string_view summary =
+        "minimise an objective over the convex hull of the models, with a certificate";
     static constexpr auto base = base_use::optional;
     static constexpr auto objective = objective_use::single;
     using options = merge::frank_wolfe_options;
     template <real T, class B, class Objective, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::frank_wolfe<T>(be, pool, f, sink, o, ctl);
     }
 };
@@ -188,7 +206,8 @@ struct fw_merging {
     static constexpr auto objective = objective_use::single;
     using options = merge::fw_merging_options;
     template <real T, class B, class Objective, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::fw_merging<T>(be, pool, f, sink, o, ctl);
     }
 };
@@ -200,7 +219,8 @@ struct fw_merging_soft {
     static constexpr auto objective = objective_use::tasks;
     using options = merge::fw_merging_soft_options;
     template <real T, class B, class Tasks, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Tasks & tasks, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, Tasks & tasks, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         merge::sum_of_tasks<B, T, Tasks> loss(tasks);
         return merge::fw_merging_soft<T>(be, pool, tasks, loss, sink, o, ctl);
     }
@@ -213,7 +233,8 @@ struct adamerging {
     static constexpr auto objective = objective_use::single;
     using options = merge::adamerging_options;
     template <real T, class B, class Objective, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
+                    Control ctl) {
         return merge::adamerging<T>(be, pool, f, sink, o, ctl);
     }
 };
@@ -225,12 +246,14 @@ struct kinship_search {
     static constexpr auto objective = objective_use::evaluation;
     using options = merge::kinship_search_options;
     template <real T, class B, class Evaluate, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Evaluate & evaluate, checkpoint_sink & sink, options const & o, Control ctl) {
+    static auto run(B & be, merge::model_pool const & pool, Evaluate & evaluate, checkpoint_sink & sink,
+                    options const & o, Control ctl) {
         return merge::kinship_search<T>(be, pool, evaluate, sink, o, ctl);
     }
 };
 
-inline constexpr auto objective_methods = boost::hana::tuple_t<frank_wolfe, fw_merging, fw_merging_soft, adamerging, kinship_search>;
+inline constexpr auto objective_methods =
+    boost::hana::tuple_t<frank_wolfe, fw_merging, fw_merging_soft, adamerging, kinship_search>;
 
 /// Calls f(type_identity<Method>) for every method of a list, in order.
 template <class List, class F> constexpr void for_each_method(List const & methods, F && f) {

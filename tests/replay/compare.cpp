@@ -18,7 +18,8 @@ std::int64_t rank(std::byte const * p) {
     return (bits & 0x8000u) != 0 ? -static_cast<std::int64_t>(bits & 0x7fffu) : static_cast<std::int64_t>(bits);
 }
 
-std::optional<std::string> floating_difference(lathe::tensor_info const & info, std::span<std::byte const> actual, std::span<std::byte const> expected, tolerance const & t) {
+std::optional<std::string> floating_difference(lathe::tensor_info const & info, std::span<std::byte const> actual,
+                                               std::span<std::byte const> expected, tolerance const & t) {
     auto const n = info.count();
     std::vector<double> a(n), b(n);
     lathe::host::load(info.type, actual.data(), n, a.data());
@@ -27,7 +28,8 @@ std::optional<std::string> floating_difference(lathe::tensor_info const & info, 
     for (std::size_t i = 0; i != n; ++i) {
         bool const same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]));
         auto const distance = std::abs(a[i] - b[i]);
-        bool close = same || (std::isfinite(a[i]) && std::isfinite(b[i]) && distance <= t.atol + t.rtol * std::abs(b[i]));
+        bool close =
+            same || (std::isfinite(a[i]) && std::isfinite(b[i]) && distance <= t.atol + t.rtol * std::abs(b[i]));
         std::string detail;
         if (!same && close && short_type && t.max_ulp) {
             auto const ulp = std::abs(rank(&actual[2 * i]) - rank(&expected[2 * i]));
@@ -35,7 +37,8 @@ std::optional<std::string> floating_difference(lathe::tensor_info const & info, 
             detail = ", " + std::to_string(ulp) + " ulp apart";
         }
         if (!close)
-            return "tensor '" + info.name + "'[" + std::to_string(i) + "]: found " + text(a[i]) + ", expected " + text(b[i]) + detail;
+            return "tensor '" + info.name + "'[" + std::to_string(i) + "]: found " + text(a[i]) + ", expected "
+                   + text(b[i]) + detail;
     }
     return std::nullopt;
 }
@@ -54,8 +57,9 @@ std::optional<std::string> difference(lathe::checkpoint & actual, lathe::checkpo
             return "tensor '" + info.name + "': missing";
         auto const & found = actual.tensors()[*i];
         if (found.type != info.type || found.extents != info.extents)
-            return "tensor '" + info.name + "': found " + std::string{lathe::name_of(found.type)} + " " + lathe::to_string(found.extents) + ", expected "
-                + std::string{lathe::name_of(info.type)} + " " + lathe::to_string(info.extents);
+            return "tensor '" + info.name + "': found " + std::string{lathe::name_of(found.type)} + " "
+                   + lathe::to_string(found.extents) + ", expected " + std::string{lathe::name_of(info.type)} + " "
+                   + lathe::to_string(info.extents);
         auto const a = actual.read(*i, 0, info.bytes(), buffer_a);
         auto const b = expected.read(j, 0, info.bytes(), buffer_b);
         if (lathe::is_floating(info.type)) {
@@ -67,8 +71,11 @@ std::optional<std::string> difference(lathe::checkpoint & actual, lathe::checkpo
     return std::nullopt;
 }
 
-std::optional<std::string> difference(json const & actual, json const & expected, tolerance const & t, std::string const & path) {
-    auto const differ = [&] { return path + ": found " + lathe::reflect::shown(actual) + ", expected " + lathe::reflect::shown(expected); };
+std::optional<std::string> difference(json const & actual, json const & expected, tolerance const & t,
+                                      std::string const & path) {
+    auto const differ = [&] {
+        return path + ": found " + lathe::reflect::shown(actual) + ", expected " + lathe::reflect::shown(expected);
+    };
     if (expected.is_null()) {
         bool const unset = actual.is_null() || (actual.is_number_float() && std::isnan(actual.get<double>()));
         return unset ? std::nullopt : std::optional{differ()};
@@ -96,7 +103,8 @@ std::optional<std::string> difference(json const & actual, json const & expected
         if (!actual.is_number())
             return differ();
         auto const a = actual.get<double>(), b = expected.get<double>();
-        return std::abs(a - b) <= std::max(5e-6, t.atol + t.rtol * std::abs(b)) ? std::nullopt : std::optional{differ()};
+        return std::abs(a - b) <= std::max(5e-6, t.atol + t.rtol * std::abs(b)) ? std::nullopt
+                                                                                : std::optional{differ()};
     }
     return actual == expected ? std::nullopt : std::optional{differ()};
 }

@@ -28,9 +28,12 @@ template <class Backend> void add_elections(runner_table & table) {
                 throw failure{"mask of model " + std::to_string(k) + ": " + *d};
         }
         auto values = expected;
-        auto const words = [&](char const * key, std::size_t i) { return expected.at("kat").at(key).at(i).get<std::uint32_t>(); };
-        values["kat"]["out"] = lathe::random::philox({words("counter", 0), words("counter", 1), words("counter", 2), words("counter", 3)},
-            {words("key", 0), words("key", 1)});
+        auto const words = [&](char const * key, std::size_t i) {
+            return expected.at("kat").at(key).at(i).get<std::uint32_t>();
+        };
+        values["kat"]["out"] =
+            lathe::random::philox({words("counter", 0), words("counter", 1), words("counter", 2), words("counter", 3)},
+                                  {words("key", 0), words("key", 1)});
         return {nullptr, std::move(values), nullptr, {}};
     });
 }

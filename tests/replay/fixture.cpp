@@ -33,7 +33,8 @@ std::vector<std::string> cases_in(fs::path const & folder) {
 }
 
 fixture::fixture(fs::path folder) : folder_{std::move(folder)}, manifest_(read_json(folder_ / "manifest.json")) {
-    static constexpr std::string_view fields[] = {"case", "method", "inputs", "options", "expected", "tolerance", "note"};
+    static constexpr std::string_view fields[] = {"case",     "method",    "inputs", "options",
+                                                  "expected", "tolerance", "note"};
     static constexpr std::string_view results[] = {"checkpoint", "trace", "json", "error"};
     for (auto const & [key, value] : manifest_.items())
         if (std::ranges::find(fields, std::string_view{key}) == std::end(fields))
@@ -76,8 +77,12 @@ std::vector<std::unique_ptr<lathe::checkpoint>> fixture::open_all(json const & f
         all.push_back(lathe::io::open_checkpoint(resolve(file)));
     return all;
 }
-std::unique_ptr<lathe::checkpoint> fixture::checkpoint(std::string const & key) { return lathe::io::open_checkpoint(resolve(input(key))); }
-std::vector<std::unique_ptr<lathe::checkpoint>> fixture::checkpoints(std::string const & key) { return open_all(input(key)); }
+std::unique_ptr<lathe::checkpoint> fixture::checkpoint(std::string const & key) {
+    return lathe::io::open_checkpoint(resolve(input(key)));
+}
+std::vector<std::unique_ptr<lathe::checkpoint>> fixture::checkpoints(std::string const & key) {
+    return open_all(input(key));
+}
 std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> fixture::checkpoint_table(std::string const & key) {
     std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> table;
     for (auto const & row : input(key))
@@ -107,7 +112,8 @@ json fixture::take_option(std::string const & key) {
     return value;
 }
 
-void fixture::expect_known(json const & given, std::span<lathe::reflect::field_description const> fields, std::string const & path) {
+void fixture::expect_known(json const & given, std::span<lathe::reflect::field_description const> fields,
+                           std::string const & path) {
     std::vector<std::string_view> known;
     for (auto const & field : fields)
         known.push_back(field.name);
@@ -120,8 +126,12 @@ void fixture::expect_known(json const & given, std::span<lathe::reflect::field_d
     }
 }
 
-json fixture::expected_json(std::string const & key) const { return read_json(resolve(manifest_.at("expected").at(key))); }
-std::unique_ptr<lathe::checkpoint> fixture::expected_checkpoint(std::string const & file) const { return lathe::io::open_checkpoint(folder_ / file); }
+json fixture::expected_json(std::string const & key) const {
+    return read_json(resolve(manifest_.at("expected").at(key)));
+}
+std::unique_ptr<lathe::checkpoint> fixture::expected_checkpoint(std::string const & file) const {
+    return lathe::io::open_checkpoint(folder_ / file);
+}
 std::unique_ptr<lathe::checkpoint> fixture::expected_checkpoint() const {
     return lathe::io::open_checkpoint(resolve(manifest_.at("expected").at("checkpoint")));
 }

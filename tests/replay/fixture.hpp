@@ -44,7 +44,8 @@ public:
     [[nodiscard]] std::unique_ptr<lathe::checkpoint> checkpoint(std::string const & key);
     [[nodiscard]] std::vector<std::unique_ptr<lathe::checkpoint>> checkpoints(std::string const & key);
     /// [step][task]
-    [[nodiscard]] std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> checkpoint_table(std::string const & key);
+    [[nodiscard]] std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> checkpoint_table(
+        std::string const & key);
     [[nodiscard]] std::vector<fs::path> paths(std::string const & key);
     [[nodiscard]] std::vector<std::string> model_names() const;
 
@@ -56,7 +57,8 @@ public:
         expect_known(manifest_.at("options"), lathe::reflect::describe<Options>(), "");
         return lathe::reflect::options_from<Options>(manifest_.at("options"));
     }
-    static void expect_known(json const & given, std::span<lathe::reflect::field_description const> fields, std::string const & path);
+    static void expect_known(json const & given, std::span<lathe::reflect::field_description const> fields,
+                             std::string const & path);
 
     [[nodiscard]] bool expects(std::string const & key) const { return manifest_.at("expected").contains(key); }
     [[nodiscard]] json expected_json(std::string const & key) const; ///< "json", "trace"

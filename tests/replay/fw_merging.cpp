@@ -9,7 +9,8 @@ namespace lathe_replay {
 namespace {
 
 /// A trace entry as it was recorded: candidates and tensors by name.
-json recorded(lathe::merge::fw_merging_step const & s, std::vector<std::string> const & candidates, lathe::parameter_layout const & layout, bool by_layer) {
+json recorded(lathe::merge::fw_merging_step const & s, std::vector<std::string> const & candidates,
+              lathe::parameter_layout const & layout, bool by_layer) {
     auto const name = [&](std::optional<std::size_t> c) { return c ? json(candidates[*c]) : json(nullptr); };
     json alignment = json::object(), chosen = json::object(), score = json::object();
     for (std::size_t n = 0; n != layout.tensors().size(); ++n) {
@@ -21,7 +22,8 @@ json recorded(lathe::merge::fw_merging_step const & s, std::vector<std::string> 
             score[tensor] = s.score[n];
         }
     }
-    json entry{{"t", s.t}, {"chosen", chosen}, {"score", score}, {"sums", nullptr}, {"alignment", alignment}, {"step", s.step}, {"gamma", s.gamma}};
+    json entry{{"t", s.t},       {"chosen", chosen}, {"score", score}, {"sums", nullptr}, {"alignment", alignment},
+               {"step", s.step}, {"gamma", s.gamma}};
     if (!by_layer) {
         entry["chosen"] = name(s.chosen.at(0));
         entry["score"] = s.score.at(0);
@@ -61,10 +63,10 @@ template <class Backend> void add_fw_merging(runner_table & table) {
 
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
         fw_merging<T>(be, pool, objective, *out.checkpoint, options, lathe::control<>{},
-            [&](fw_merging_step const & step, lathe::cvec<selected_backend, T> x) {
-                out.trace.push_back(recorded(step, names, layout, options.granularity == fw_granularity::layer));
-                out.states.push_back(snapshot<selected_backend, T>(be, layout, x));
-            });
+                      [&](fw_merging_step const & step, lathe::cvec<selected_backend, T> x) {
+            out.trace.push_back(recorded(step, names, layout, options.granularity == fw_granularity::layer));
+            out.states.push_back(snapshot<selected_backend, T>(be, layout, x));
+        });
         return out;
     });
 }

@@ -16,7 +16,8 @@ template <class B, lathe::real T> class recorded_tasks {
     bool started_ = false;
 
 public:
-    recorded_tasks(lathe::parameter_layout layout, table gradients) : layout_{std::move(layout)}, gradients_{std::move(gradients)} {}
+    recorded_tasks(lathe::parameter_layout layout, table gradients)
+        : layout_{std::move(layout)}, gradients_{std::move(gradients)} {}
     [[nodiscard]] std::size_t size() const { return gradients_.empty() ? 0 : gradients_.front().size(); }
     double value_and_gradient(B & be, std::size_t task, lathe::cvec<B, T>, lathe::vec<B, T> g) {
         if (started_ && task <= last_)
@@ -24,15 +25,21 @@ public:
         started_ = true;
         last_ = task;
         if (step_ >= gradients_.size() || task >= gradients_[step_].size())
-            throw failure{"the method asks for a gradient that was not recorded: step " + std::to_string(step_) + ", task " + std::to_string(task)};
+            throw failure{"the method asks for a gradient that was not recorded: step " + std::to_string(step_)
+                          + ", task " + std::to_string(task)};
         lathe::read_parameters<B, T>(be, layout_, *gradients_[step_][task], g);
         return 0;
     }
 };
 
-json recorded(lathe::merge::fw_merging_soft_step const & s, lathe::merge::fw_merging_soft_options const & options, std::vector<std::string> const & models,
-              lathe::parameter_layout const & layout) {
-    json entry{{"t", s.t}, {"step", s.step}, {"gamma", s.gamma}, {"chosen", json::array()}, {"score", json::array()}, {"coef", s.coefficients}};
+json recorded(lathe::merge::fw_merging_soft_step const & s, lathe::merge::fw_merging_soft_options const & options,
+              std::vector<std::string> const & models, lathe::parameter_layout const & layout) {
+    json entry{{"t", s.t},
+               {"step", s.step},
+               {"gamma", s.gamma},
+               {"chosen", json::array()},
+               {"score", json::array()},
+               {"coef", s.coefficients}};
     for (std::size_t k = 0; k != s.chosen.size(); ++k) {
         if (options.granularity == lathe::merge::fw_granularity::task) {
             entry["chosen"].push_back(models[s.chosen[k].at(0)]);
@@ -68,8 +75,10 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
         if (options.merge_fn == fw_soft_merge_fn::adamerging) {
             auto const rows = f.checkpoint("inputs");
             auto const iterations = std::max<std::size_t>(options.ada_iters, 1);
-            recorded_entropy<selected_backend, T> loss(layout, *rows, options.entropy_eps, [iterations](std::size_t call, std::size_t k) {
-                return "t" + std::to_string(call / iterations) + ".i" + std::to_string(call % iterations) + ".k" + std::to_string(k);
+            recorded_entropy<selected_backend, T> loss(layout, *rows, options.entropy_eps,
+                                                       [iterations](std::size_t call, std::size_t k) {
+                return "t" + std::to_string(call / iterations) + ".i" + std::to_string(call % iterations) + ".k"
+                       + std::to_string(k);
             });
             fw_merging_soft<T>(be, inputs.pool, tasks, loss, *out.checkpoint, options, lathe::control<>{}, on_step);
         } else
@@ -82,11 +91,12 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
         fixture_pool const inputs(f);
         auto const options = f.options<adamerging_options>();
         auto const rows = f.checkpoint("inputs");
-        recorded_entropy<selected_backend, T> loss(lathe::parameter_layout::of(inputs.pool), *rows, options.entropy_eps, [](std::size_t call, std::size_t k) {
-            return "t" + std::to_string(call) + ".k" + std::to_string(k);
-        });
+        recorded_entropy<selected_backend, T> loss(
+            lathe::parameter_layout::of(inputs.pool), *rows, options.entropy_eps,
+            [](std::size_t call, std::size_t k) { return "t" + std::to_string(call) + ".k" + std::to_string(k); });
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
-        adamerging<T>(be, inputs.pool, loss, *out.checkpoint, options, lathe::control<>{}, [&](adamerging_step const & step) {
+        adamerging<T>(be, inputs.pool, loss, *out.checkpoint, options, lathe::control<>{},
+                      [&](adamerging_step const & step) {
             json coefficients = step.coefficients;
             if (options.level == adamerging_level::task)
                 for (auto & row : coefficients)

@@ -70,7 +70,9 @@ template <class Backend> void add_kinship(runner_table & table) {
         options.names = f.model_names();
         auto const target = f.checkpoint("target");
         auto result = std::make_unique<lathe::memory_checkpoint>("result");
-        auto const found = kinship_search<T>(be, inputs.pool, [&](lathe::checkpoint & model) { return minus_squared_distance(model, *target); }, *result, options);
+        auto const found = kinship_search<T>(be, inputs.pool, [&](lathe::checkpoint & model) {
+            return minus_squared_distance(model, *target);
+        }, *result, options);
         return {std::move(result), lathe::reflect::to_json(found), nullptr, {}};
     });
 }

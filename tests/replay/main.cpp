@@ -100,7 +100,8 @@ result run_once(fs::path const & folder, runner_table const & runners, std::size
         }
         f.expect_all_used();
         if (f.expects("error"))
-            return error ? result{verdict::passed, precision + "as expected: " + *error} : result{verdict::failed, precision + "no error, expected: " + f.expected_error()};
+            return error ? result{verdict::passed, precision + "as expected: " + *error}
+                         : result{verdict::failed, precision + "no error, expected: " + f.expected_error()};
         if (error)
             return {verdict::failed, precision + *error};
         if (auto const problem = judge(f, out))
@@ -126,7 +127,9 @@ int run(int argc, char ** argv) {
     std::string folder, backend = "eigen", filter;
     std::size_t threads = 1;
     bool list = false, verbose = false;
-    CLI::App app{"Runs recorded cases and compares the results, in float and in double. Exit status: 0 if none failed, 1 otherwise, 2 for a wrong command line.", "replay"};
+    CLI::App app{"Runs recorded cases and compares the results, in float and in double. Exit status: 0 if none failed, "
+                 "1 otherwise, 2 for a wrong command line.",
+                 "replay"};
     app.add_option("--fixtures", folder, "folder with index.json, or with one folder for each case")->required();
     app.add_option("--backend", backend, "where to compute")->capture_default_str();
     app.add_option("--filter", filter, "run only the cases whose names contain this");
@@ -154,7 +157,8 @@ int run(int argc, char ** argv) {
         ++counts[static_cast<std::size_t>(what)];
         static constexpr char const * words[] = {"passed ", "FAILED ", "skipped"};
         if (what != verdict::passed || verbose)
-            std::printf("%s %s%s%s\n", words[static_cast<std::size_t>(what)], name.c_str(), detail.empty() ? "" : ": ", detail.c_str());
+            std::printf("%s %s%s%s\n", words[static_cast<std::size_t>(what)], name.c_str(), detail.empty() ? "" : ": ",
+                        detail.c_str());
         std::fflush(stdout);
     }
     if (!list && counts[0] + counts[1] + counts[2] == 0)

@@ -17,14 +17,15 @@ public:
         : layout_{std::move(layout)}, gradients_{std::move(gradients)} {}
     double value_and_gradient(B & be, lathe::cvec<B, T>, lathe::vec<B, T> g) {
         if (next_ == gradients_.size())
-            throw failure{"the method asks for more gradients than the " + std::to_string(next_) + " that were recorded"};
+            throw failure{"the method asks for more gradients than the " + std::to_string(next_)
+                          + " that were recorded"};
         lathe::read_parameters<B, T>(be, layout_, *gradients_[next_++], g);
         return 0;
     }
 };
 
-/// The sum over the batches of a call of the mean entropy of softmax(X W^T + b); `batch(call, k)` is the name of the tensor
-/// of inputs X of batch k.
+/// The sum over the batches of a call of the mean entropy of softmax(X W^T + b); `batch(call, k)` is the name of the
+/// tensor of inputs X of batch k.
 template <class B, lathe::real T> class recorded_entropy {
     lathe::parameter_layout layout_;
     lathe::checkpoint * inputs_;
@@ -40,7 +41,8 @@ template <class B, lathe::real T> class recorded_entropy {
     }
 
 public:
-    recorded_entropy(lathe::parameter_layout layout, lathe::checkpoint & inputs, double entropy_eps, std::function<std::string(std::size_t, std::size_t)> batch)
+    recorded_entropy(lathe::parameter_layout layout, lathe::checkpoint & inputs, double entropy_eps,
+                     std::function<std::string(std::size_t, std::size_t)> batch)
         : layout_{std::move(layout)}, inputs_{&inputs}, batch_{std::move(batch)},
           classifier_(layout_, layers(layout_), {lathe::merge::classifier_loss::entropy, entropy_eps}) {}
     double value_and_gradient(B & be, lathe::cvec<B, T> x, lathe::vec<B, T> g) {
@@ -52,7 +54,8 @@ public:
             auto const & info = inputs_->tensors()[*index];
             lathe::window_buffer buffer;
             std::vector<T> rows(info.count());
-            lathe::host::load(info.type, inputs_->read(*index, 0, info.bytes(), buffer).data(), info.count(), rows.data());
+            lathe::host::load(info.type, inputs_->read(*index, 0, info.bytes(), buffer).data(), info.count(),
+                              rows.data());
             classifier_.set_rows(be, std::span<T const>{rows});
             loss += classifier_.value_and_gradient(be, x, part.view());
             lathe::ops::axpy(be, T(1), lathe::cvec<B, T>(part.view()), g);
@@ -65,7 +68,9 @@ public:
 };
 
 /// The state of an iteration, rounded to the types of the layout.
-template <class B, lathe::real T> std::unique_ptr<lathe::memory_checkpoint> snapshot(B & be, lathe::parameter_layout const & layout, lathe::cvec<B, T> x) {
+template <class B, lathe::real T>
+std::unique_ptr<lathe::memory_checkpoint> snapshot(B & be, lathe::parameter_layout const & layout,
+                                                   lathe::cvec<B, T> x) {
     auto state = std::make_unique<lathe::memory_checkpoint>("state");
     lathe::write_parameters<B, T>(be, layout, x, *state);
     return state;

@@ -7,7 +7,9 @@
 namespace lathe_replay {
 
 /// A result as expected.json has it.
-template <class Result> json values_of(Result const & result, lathe::merge::model_pool const &) { return lathe::reflect::to_json(result); }
+template <class Result> json values_of(Result const & result, lathe::merge::model_pool const &) {
+    return lathe::reflect::to_json(result);
+}
 inline json values_of(lathe::status, lathe::merge::model_pool const &) { return nullptr; }
 inline json values_of(lathe::merge::slerp_result const & result, lathe::merge::model_pool const & pool) {
     auto by_name = json::object();

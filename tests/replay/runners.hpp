@@ -10,18 +10,20 @@ namespace lathe_replay {
 /// What came out, to be held against what was recorded.
 struct outcome {
     std::unique_ptr<lathe::memory_checkpoint> checkpoint;
-    json values; ///< for expected.json
-    json trace;  ///< for expected.trace, but for the states
+    json values;                                                   ///< for expected.json
+    json trace;                                                    ///< for expected.trace, but for the states
     std::vector<std::unique_ptr<lathe::memory_checkpoint>> states; ///< after each step, where the trace names files
 };
 
-/// \throws lathe::error where the case expects one; failure where the case is not understood, or a property does not hold
+/// \throws lathe::error where the case expects one; failure where the case is not understood, or a property does not
+/// hold
 struct runner {
     std::function<outcome(fixture &, std::size_t threads)> in_float, in_double;
 };
 using runner_table = std::map<std::string, runner, std::less<>>;
 
-/// Backends the program may be built with, as names for the linker; the runners of each are in translation units of its own.
+/// Backends the program may be built with, as names for the linker; the runners of each are in translation units of its
+/// own.
 namespace backends {
 struct eigen {
     static constexpr std::string_view name = "eigen";

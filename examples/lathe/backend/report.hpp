@@ -1,5 +1,6 @@
 #pragma once
-/// \file  What the code of a backend shares. CMake generates selected_backend.hpp for it, which defines selected_backend (the
+/// \file  What the code of a backend shares. CMake generates selected_backend.hpp for it, which defines
+/// selected_backend (the
 ///        type) and selected (its name).
 #include "merge_job.hpp"
 #include "selected_backend.hpp"

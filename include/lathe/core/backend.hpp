@@ -2,9 +2,9 @@
 /// \file  The backend concept tower. An algorithm names the lowest floor it can live on.
 ///
 /// A backend is an OBJECT (it owns a queue, a kernel cache, an executor) passed first to every call. It is extended by
-/// MEMBER functions only; nothing is specialised and nothing is found by ADL. Operations on one backend object are observed
-/// in program order. What returns a host value (reduce, dot, download) is complete when it returns; the rest may still run.
-/// A backend object belongs to one thread at a time. n == 0 is legal everywhere.
+/// MEMBER functions only; nothing is specialised and nothing is found by ADL. Operations on one backend object are
+/// observed in program order. What returns a host value (reduce, dot, download) is complete when it returns; the rest
+/// may still run. A backend object belongs to one thread at a time. n == 0 is legal everywhere.
 #include <lathe/core/kernel.hpp>
 
 #include <tuple>
@@ -44,9 +44,10 @@ concept has_sync = requires(B & be) { be.sync(); };
 /// Memory: allocate, move across the bus, wait.
 template <class B, class T>
 concept storage = real<T> && device_pointer<pointer_t<B, T>> && device_pointer<pointer_t<B, T const>>
-    && std::convertible_to<pointer_t<B, T>, pointer_t<B, T const>> && std::movable<buffer_t<B, T>>
-    && requires(buffer_t<B, T> & b) { { b.view() } -> std::same_as<vec<B, T>>; }
-    && has_allocate<B, T> && has_upload<B, T> && has_download<B, T> && has_sync<B>;
+                  && std::convertible_to<pointer_t<B, T>, pointer_t<B, T const>> && std::movable<buffer_t<B, T>>
+                  && requires(buffer_t<B, T> & b) {
+                         { b.view() } -> std::same_as<vec<B, T>>;
+                     } && has_allocate<B, T> && has_upload<B, T> && has_download<B, T> && has_sync<B>;
 
 /// Pointers are plain: kernels run by core/host.hpp, and every operation below is there for free.
 template <class B, class T>
@@ -55,11 +56,12 @@ concept host_addressable = storage<B, T> && std::same_as<pointer_t<B, T>, T *>;
 /// map<T>(kernel, tuple of outputs, in...): see core/kernel.hpp.
 template <class B, class T>
 concept has_map = host_addressable<B, T>
-    || requires(B & be, vec<B, T> y, cvec<B, T> x) { be.template map<T>(probe::copy, std::tuple{y}, x); };
+                  || requires(B & be, vec<B, T> y, cvec<B, T> x) { be.template map<T>(probe::copy, std::tuple{y}, x); };
 /// reduce<T>(kernel, totals, in...): adds to totals.
 template <class B, class T>
-concept has_reduce = host_addressable<B, T>
-    || requires(B & be, std::span<double> totals, cvec<B, T> x) { be.template reduce<T>(probe::square, totals, x); };
+concept has_reduce = host_addressable<B, T> || requires(B & be, std::span<double> totals, cvec<B, T> x) {
+    be.template reduce<T>(probe::square, totals, x);
+};
 template <class B, class T>
 concept has_fill = has_map<B, T> || requires(B & be, T a, vec<B, T> y) { be.fill(a, y); };
 template <class B, class T>
@@ -69,10 +71,13 @@ concept has_scale = has_map<B, T> || requires(B & be, T a, vec<B, T> y) { be.sca
 template <class B, class T>
 concept has_axpy = has_map<B, T> || requires(B & be, T a, cvec<B, T> x, vec<B, T> y) { be.axpy(a, x, y); };
 template <class B, class T>
-concept has_dot = has_reduce<B, T> || requires(B & be, cvec<B, T> x) { { be.dot(x, x) } -> std::same_as<T>; };
+concept has_dot = has_reduce<B, T> || requires(B & be, cvec<B, T> x) {
+    { be.dot(x, x) } -> std::same_as<T>;
+};
 /// gemm(op, op, a, A, B, b, C): C = a op(A) op(B) + b C; C is not read where b is 0.
 template <class B, class T>
-concept has_gemm = host_addressable<B, T> || requires(B & be, op o, T a, cmat<B, T> A, mat<B, T> C) { be.gemm(o, o, a, A, A, a, C); };
+concept has_gemm =
+    host_addressable<B, T> || requires(B & be, op o, T a, cmat<B, T> A, mat<B, T> C) { be.gemm(o, o, a, A, A, a, C); };
 
 /// Linear combinations.
 template <class B, class T>

@@ -35,11 +35,12 @@ public:
 
     /// The tensors, in ascending order of the bytes of their names.
     [[nodiscard]] virtual std::span<tensor_info const> tensors() const = 0;
-    /// `size` bytes of tensor `index` from byte `first` on: in place where they lie in memory already, else in `buffer`.
-    /// Valid until the next read with the same buffer, or until the checkpoint goes. Alignment is not promised.
-    /// Calls with different buffers may run at the same time.
+    /// `size` bytes of tensor `index` from byte `first` on: in place where they lie in memory already, else in
+    /// `buffer`. Valid until the next read with the same buffer, or until the checkpoint goes. Alignment is not
+    /// promised. Calls with different buffers may run at the same time.
     /// \throws shape_error beyond the tensor's end; io_error, format_error from a file
-    virtual std::span<std::byte const> read(std::size_t index, std::size_t first, std::size_t size, window_buffer & buffer) = 0;
+    virtual std::span<std::byte const> read(std::size_t index, std::size_t first, std::size_t size,
+                                            window_buffer & buffer) = 0;
     /// What messages call this checkpoint: a path, as a rule.
     [[nodiscard]] virtual std::string_view label() const = 0;
     /// Free-form string metadata (`__metadata__` of safetensors).
@@ -48,7 +49,8 @@ public:
     /// Position of a name in tensors(), by bisection.
     [[nodiscard]] std::optional<std::size_t> find(std::string_view name) const {
         auto const all = tensors();
-        auto const at = std::ranges::lower_bound(all, name, {}, [](tensor_info const & t) { return std::string_view{t.name}; });
+        auto const at =
+            std::ranges::lower_bound(all, name, {}, [](tensor_info const & t) { return std::string_view{t.name}; });
         if (at == all.end() || at->name != name)
             return std::nullopt;
         return static_cast<std::size_t>(at - all.begin());
@@ -65,8 +67,10 @@ public:
 
     /// Announces what will be written, once, before anything else. `tensors` is sorted by the bytes of the names.
     virtual void begin(std::vector<tensor_info> tensors, std::map<std::string, std::string> metadata) = 0;
-    /// Memory to put `size` bytes of tensor `index` from byte `first` on: the final place if it is in memory, else `buffer`.
-    virtual std::span<std::byte> window(std::size_t index, std::size_t first, std::size_t size, window_buffer & buffer) = 0;
+    /// Memory to put `size` bytes of tensor `index` from byte `first` on: the final place if it is in memory, else
+    /// `buffer`.
+    virtual std::span<std::byte> window(std::size_t index, std::size_t first, std::size_t size,
+                                        window_buffer & buffer) = 0;
     /// Hands over a window filled before; `bytes` is what window() returned.
     virtual void commit(std::size_t index, std::size_t first, std::span<std::byte const> bytes) = 0;
     /// Everything is written: makes the result visible under its name, whole. Without it nothing appears.
@@ -77,8 +81,8 @@ public:
 inline void expects_window(tensor_info const & t, std::size_t first, std::size_t size) {
     auto const all = t.bytes();
     if (first > all || size > all - first)
-        throw shape_error{"tensor '" + t.name + "': window of " + std::to_string(size) + " bytes at " + std::to_string(first)
-                          + " of " + std::to_string(all)};
+        throw shape_error{"tensor '" + t.name + "': window of " + std::to_string(size) + " bytes at "
+                          + std::to_string(first) + " of " + std::to_string(all)};
 }
 
 /// A checkpoint in memory: what a program already has, and what tests compare.
@@ -116,9 +120,10 @@ public:
     /// Adds a tensor, or replaces the one of that name. \throws shape_error if the bytes do not fill the shape
     void set(tensor_info info, std::span<std::byte const> bytes) {
         if (bytes.size() != info.bytes())
-            throw shape_error{"tensor '" + info.name + "': " + std::to_string(bytes.size()) + " bytes for shape " + to_string(info.extents)};
-        auto const at = static_cast<std::size_t>(
-            std::ranges::lower_bound(tensors_, info.name, {}, &tensor_info::name) - tensors_.begin());
+            throw shape_error{"tensor '" + info.name + "': " + std::to_string(bytes.size()) + " bytes for shape "
+                              + to_string(info.extents)};
+        auto const at = static_cast<std::size_t>(std::ranges::lower_bound(tensors_, info.name, {}, &tensor_info::name)
+                                                 - tensors_.begin());
         std::vector<std::byte> copy(bytes.begin(), bytes.end());
         if (at != tensors_.size() && tensors_[at].name == info.name) {
             tensors_[at] = std::move(info);

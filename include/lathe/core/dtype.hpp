@@ -14,15 +14,44 @@
 LATHE_NAMESPACE_BEGIN
 
 /// Element types a checkpoint may hold. The first four can be computed with; the others are carried through unchanged.
-enum class dtype : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2 };
+enum class dtype : std::uint8_t {
+    f64,
+    f32,
+    f16,
+    bf16,
+    i64,
+    i32,
+    i16,
+    i8,
+    u64,
+    u32,
+    u16,
+    u8,
+    boolean,
+    f8_e4m3,
+    f8_e5m2
+};
 
 namespace dtypes {
 struct description {
     std::string_view name; ///< as safetensors spells it
     std::uint8_t size;     ///< bytes an element
 };
-inline constexpr std::array<description, 15> table{{{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4},
-    {"I16", 2}, {"I8", 1}, {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1}, {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}}};
+inline constexpr std::array<description, 15> table{{{"F64", 8},
+                                                    {"F32", 4},
+                                                    {"F16", 2},
+                                                    {"BF16", 2},
+                                                    {"I64", 8},
+                                                    {"I32", 4},
+                                                    {"I16", 2},
+                                                    {"I8", 1},
+                                                    {"U64", 8},
+                                                    {"U32", 4},
+                                                    {"U16", 2},
+                                                    {"U8", 1},
+                                                    {"BOOL", 1},
+                                                    {"F8_E4M3", 1},
+                                                    {"F8_E5M2", 1}}};
 } // namespace dtypes
 
 /// Bytes an element.

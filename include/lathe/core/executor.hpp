@@ -15,9 +15,11 @@
 
 LATHE_NAMESPACE_BEGIN
 
-/// Runs f(0) ... f(count - 1) in any order, on any threads, and returns when all are done; the first exception comes out.
+/// Runs f(0) ... f(count - 1) in any order, on any threads, and returns when all are done; the first exception comes
+/// out.
 template <class E>
-concept executor = std::movable<E> && requires(E & e, std::size_t count, void (*f)(std::size_t)) { e.parallel_for(count, f); };
+concept executor =
+    std::movable<E> && requires(E & e, std::size_t count, void (*f)(std::size_t)) { e.parallel_for(count, f); };
 
 /// One thread: the caller's.
 struct serial_executor {
@@ -84,7 +86,8 @@ class thread_pool {
 
 public:
     /// `threads` counts the caller; 0 means one per processor.
-    explicit thread_pool(std::size_t threads = 1) : threads_{threads != 0 ? threads : std::max(1u, std::thread::hardware_concurrency())} {}
+    explicit thread_pool(std::size_t threads = 1)
+        : threads_{threads != 0 ? threads : std::max(1u, std::thread::hardware_concurrency())} {}
 
     [[nodiscard]] std::size_t threads() const noexcept { return threads_; }
 

@@ -28,8 +28,8 @@ template <real T> inline void multiply_tile(std::size_t depth, T const * a, T co
     }(std::make_index_sequence<tile_rows * tile_packets>{});
 }
 
-/// C = alpha op(A) op(B) + beta C; C is not read where beta is 0. Blocks of 240 x 256 of op(A) against 256 x 512 of op(B),
-/// both packed; sums over one block in T, in order: the same bits for any executor.
+/// C = alpha op(A) op(B) + beta C; C is not read where beta is 0. Blocks of 240 x 256 of op(A) against 256 x 512 of
+/// op(B), both packed; sums over one block in T, in order: the same bits for any executor.
 template <real T, class Executor>
 void gemm(Executor & e, op oa, op ob, T alpha, mat_view<T const *> a, mat_view<T const *> b, T beta, mat_view<T *> c) {
     constexpr std::size_t depth_block = 256, col_block = 512, row_block = 240;
@@ -45,14 +45,16 @@ void gemm(Executor & e, op oa, op ob, T alpha, mat_view<T const *> a, mat_view<T
             for (std::size_t j = 0; j < cols; j += tile_cols<T>)
                 for (std::size_t k = 0; k != depth; ++k)
                     for (std::size_t q = 0; q != tile_cols<T>; ++q)
-                        packed_b[j * depth + k * tile_cols<T> + q] = j + q < cols ? element<T>(b, ob, k0 + k, j0 + j + q) : T(0);
+                        packed_b[j * depth + k * tile_cols<T> + q] =
+                            j + q < cols ? element<T>(b, ob, k0 + k, j0 + j + q) : T(0);
             e.parallel_for((c.rows + row_block - 1) / row_block, [&](std::size_t task) {
                 auto const i0 = task * row_block, rows = std::min(row_block, c.rows - i0);
                 std::vector<T> packed_a((rows + tile_rows - 1) / tile_rows * tile_rows * depth);
                 for (std::size_t i = 0; i < rows; i += tile_rows)
                     for (std::size_t k = 0; k != depth; ++k)
                         for (std::size_t p = 0; p != tile_rows; ++p)
-                            packed_a[i * depth + k * tile_rows + p] = i + p < rows ? element<T>(a, oa, i0 + i + p, k0 + k) : T(0);
+                            packed_a[i * depth + k * tile_rows + p] =
+                                i + p < rows ? element<T>(a, oa, i0 + i + p, k0 + k) : T(0);
                 std::array<T, tile_rows * tile_cols<T>> tile;
                 for (std::size_t j = 0; j < cols; j += tile_cols<T>)
                     for (std::size_t i = 0; i < rows; i += tile_rows) {

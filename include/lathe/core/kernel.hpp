@@ -30,8 +30,7 @@ template <device_pointer P> struct storage_view {
     dtype type;
     std::size_t n;
     constexpr storage_view(P p, dtype t, std::size_t count) : data(p), type(t), n(count) {}
-    template <other_pointer_to<P> Q>
-    constexpr storage_view(storage_view<Q> v) : data(v.data), type(v.type), n(v.n) {}
+    template <other_pointer_to<P> Q> constexpr storage_view(storage_view<Q> v) : data(v.data), type(v.type), n(v.n) {}
     /// \throws shape_error
     [[nodiscard]] constexpr storage_view sub(std::size_t first, std::size_t count) const {
         expects_shape(first <= n && count <= n - first, "storage_view::sub: out of range");

@@ -15,28 +15,49 @@ template <class A>
 concept number = std::is_arithmetic_v<A>;
 
 inline constexpr auto abs = []<class A>(A const & a) {
-    if constexpr (number<A>) return std::fabs(a); else return a.abs();
+    if constexpr (number<A>)
+        return std::fabs(a);
+    else
+        return a.abs();
 };
 inline constexpr auto sqrt = []<class A>(A const & a) {
-    if constexpr (number<A>) return std::sqrt(a); else return a.sqrt();
+    if constexpr (number<A>)
+        return std::sqrt(a);
+    else
+        return a.sqrt();
 };
 inline constexpr auto exp = []<class A>(A const & a) {
-    if constexpr (number<A>) return std::exp(a); else return a.exp();
+    if constexpr (number<A>)
+        return std::exp(a);
+    else
+        return a.exp();
 };
 inline constexpr auto log = []<class A>(A const & a) {
-    if constexpr (number<A>) return std::log(a); else return a.log();
+    if constexpr (number<A>)
+        return std::log(a);
+    else
+        return a.log();
 };
 /// b is a run-time scalar or a literal.
 inline constexpr auto pow = []<class A, class B>(A const & a, B const & b) {
-    if constexpr (number<A>) return std::pow(a, static_cast<A>(b)); else return a.pow(b);
+    if constexpr (number<A>)
+        return std::pow(a, static_cast<A>(b));
+    else
+        return a.pow(b);
 };
 /// To the nearest integer, ties to even.
 inline constexpr auto rint = []<class A>(A const & a) {
-    if constexpr (number<A>) return std::nearbyint(a); else return a.rint();
+    if constexpr (number<A>)
+        return std::nearbyint(a);
+    else
+        return a.rint();
 };
 /// The branch-free choice: a where c holds, else b.
 inline constexpr auto select = []<class C, class A, class B>(C const & c, A const & a, B const & b) {
-    if constexpr (std::same_as<C, bool>) return c ? a : b; else return c.select(a, b);
+    if constexpr (std::same_as<C, bool>)
+        return c ? a : b;
+    else
+        return c.select(a, b);
 };
 
 // Composed of the above and of operators.

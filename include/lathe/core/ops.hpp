@@ -1,9 +1,10 @@
 #pragma once
-/// \file  The operations algorithms call: ops::x(be, ...). Each checks extents, uses the backend's member of that name if
+/// \file  The operations algorithms call: ops::x(be, ...). Each checks extents, uses the backend's member of that name
+/// if
 ///        there is one, else a default written in simpler operations.
 ///
-/// The object and the member are different entities, so a default can never call itself. A backend states which members it
-/// meant to be used by `static_assert(all_live<backend, T, ops::axpby_fn, ...>)`: a drifted signature fails there.
+/// The object and the member are different entities, so a default can never call itself. A backend states which members
+/// it meant to be used by `static_assert(all_live<backend, T, ops::axpby_fn, ...>)`: a drifted signature fails there.
 #include <lathe/core/backend.hpp>
 #include <lathe/core/gemm.hpp>
 #include <lathe/core/host.hpp>
@@ -47,7 +48,8 @@ template <class Operand> constexpr std::size_t extent_of(Operand const & operand
         return operand.n;
 }
 
-/// out[i] = kernel(in[i]...): one pass over every operand. Operands: core/kernel.hpp. `out` is a view or a tuple of views.
+/// out[i] = kernel(in[i]...): one pass over every operand. Operands: core/kernel.hpp. `out` is a view or a tuple of
+/// views.
 /// \throws shape_error if the extents differ; unsupported_error for elements without arithmetic
 template <real T> struct map_fn {
     template <class B, class Kernel, class... Outs, class... Ins>
@@ -72,26 +74,30 @@ template <real T> struct map_fn {
 };
 template <real T> inline constexpr map_fn<T> map{};
 
-/// totals[k] += what the kernel adds to sums k over all elements: one pass, however many sums. Blocks. Contract of the sums:
-/// core/host.hpp. A few sums, of a number the compiler knows (std::span<double, 6>), are the fastest.
+/// totals[k] += what the kernel adds to sums k over all elements: one pass, however many sums. Blocks. Contract of the
+/// sums: core/host.hpp. A few sums, of a number the compiler knows (std::span<double, 6>), are the fastest.
 /// \throws shape_error, unsupported_error
 template <real T> struct reduce_fn {
     template <class B, class Kernel, class First, class... Ins>
         requires has_reduce<B, T>
-    void operator()(B & be, Kernel const & kernel, std::span<double> totals, First const & first, Ins const &... ins) const {
+    void operator()(B & be, Kernel const & kernel, std::span<double> totals, First const & first,
+                    Ins const &... ins) const {
         run(be, kernel, totals, first, ins...);
     }
     template <class B, class Kernel, std::size_t Sums, class First, class... Ins>
         requires has_reduce<B, T>
-    void operator()(B & be, Kernel const & kernel, std::span<double, Sums> totals, First const & first, Ins const &... ins) const {
+    void operator()(B & be, Kernel const & kernel, std::span<double, Sums> totals, First const & first,
+                    Ins const &... ins) const {
         run(be, kernel, totals, first, ins...);
     }
 
 private:
     template <class B, class Kernel, std::size_t Sums, class First, class... Ins>
-    static void run(B & be, Kernel const & kernel, std::span<double, Sums> totals, First const & first, Ins const &... ins) {
+    static void run(B & be, Kernel const & kernel, std::span<double, Sums> totals, First const & first,
+                    Ins const &... ins) {
         auto const n = extent_of(first);
-        (expect_extent(first, n, "reduce: the extents differ"), ..., expect_extent(ins, n, "reduce: the extents differ"));
+        (expect_extent(first, n, "reduce: the extents differ"), ...,
+         expect_extent(ins, n, "reduce: the extents differ"));
         if (totals.empty())
             return;
         if constexpr (requires { be.template reduce<T>(kernel, std::span<double>{totals}, first, ins...); })
@@ -117,16 +123,20 @@ template <class Kernel> struct values_of {
     }
 };
 template <class Kernel> struct sums_of {
-    template <class Sums, class... Ins> constexpr void operator()(Sums & sums, Ins const &... ins) const { Kernel{}(sums, ins...); }
+    template <class Sums, class... Ins> constexpr void operator()(Sums & sums, Ins const &... ins) const {
+        Kernel{}(sums, ins...);
+    }
 };
 } // namespace kernels
 
-/// out[i] = kernel(sums, in[i]...), which also adds to sums; totals[k] += what it adds to sums k. Blocks. One pass where
-/// pointers are plain or the backend has the member, else a reduction and then a map. \throws shape_error, unsupported_error
+/// out[i] = kernel(sums, in[i]...), which also adds to sums; totals[k] += what it adds to sums k. Blocks. One pass
+/// where pointers are plain or the backend has the member, else a reduction and then a map. \throws shape_error,
+/// unsupported_error
 template <real T> struct map_reduce_fn {
     template <class B, class Kernel, class... Outs, class... Ins>
         requires has_map<B, T> && has_reduce<B, T>
-    void operator()(B & be, Kernel const & kernel, std::tuple<Outs...> const & outs, std::span<double> totals, Ins const &... ins) const {
+    void operator()(B & be, Kernel const & kernel, std::tuple<Outs...> const & outs, std::span<double> totals,
+                    Ins const &... ins) const {
         auto const n = std::get<0>(outs).n;
         std::apply([&](auto const &... out) { (expect_extent(out, n, "map_reduce: the extents differ"), ...); }, outs);
         (expect_extent(ins, n, "map_reduce: the extents differ"), ...);
@@ -142,7 +152,8 @@ template <real T> struct map_reduce_fn {
     }
     template <class B, class Kernel, class Out, class... Ins>
         requires has_map<B, T> && has_reduce<B, T>
-    void operator()(B & be, Kernel const & kernel, Out const & out, std::span<double> totals, Ins const &... ins) const {
+    void operator()(B & be, Kernel const & kernel, Out const & out, std::span<double> totals,
+                    Ins const &... ins) const {
         (*this)(be, kernel, std::tuple<Out>{out}, totals, ins...);
     }
 };
@@ -152,7 +163,9 @@ namespace kernels {
 inline constexpr auto identity = [](auto const & x) { return x; };
 inline constexpr auto product = [](auto const & a, auto const & x) { return a * x; };
 inline constexpr auto axpy = [](auto const & a, auto const & x, auto const & y) { return a * x + y; };
-inline constexpr auto axpby = [](auto const & a, auto const & x, auto const & b, auto const & y) { return a * x + b * y; };
+inline constexpr auto axpby = [](auto const & a, auto const & x, auto const & b, auto const & y) {
+    return a * x + b * y;
+};
 inline constexpr auto dot = [](auto & sums, auto const & x, auto const & y) { sums.add(0, x * y); };
 inline constexpr auto dot_many = [](auto & sums, auto const & y, auto const & xs) {
     for (std::size_t k = 0; k != xs.size(); ++k)
@@ -222,7 +235,8 @@ inline constexpr axpy_fn axpy{};
 /// y := a x + b y; x and y do not overlap. Without kernels: scale, then axpy (5 transfers an element instead of 3).
 struct axpby_fn {
     template <class B, class T>
-    static constexpr bool fused = has_map<B, T> || requires(B & be, T a, cvec<B, T> x, vec<B, T> y) { be.axpby(a, x, a, y); };
+    static constexpr bool fused =
+        has_map<B, T> || requires(B & be, T a, cvec<B, T> x, vec<B, T> y) { be.axpby(a, x, a, y); };
 
     template <class B, class P, class Q, class T = value_of<vec_view<Q>>>
         requires vector_space<B, T>
@@ -240,7 +254,8 @@ struct axpby_fn {
 };
 inline constexpr axpby_fn axpby{};
 
-/// <x, y>. Blocks. |error| <= 32 eps |x| |y| for n <= 2^24; of doubles, whose blocks are summed in double too, (32 + n / 2^15) eps.
+/// <x, y>. Blocks. |error| <= 32 eps |x| |y| for n <= 2^24; of doubles, whose blocks are summed in double too, (32 + n
+/// / 2^15) eps.
 struct dot_fn {
     template <class B, class P, class Q, class T = value_of<vec_view<P>>>
         requires has_dot<B, T>
@@ -259,8 +274,7 @@ inline constexpr dot_fn dot{};
 
 /// out[k] := <x_k, y> for all k. With kernels in one pass and one synchronisation, else a dot each.
 struct dot_many_fn {
-    template <class B, class T>
-    static constexpr bool fused = has_reduce<B, T>;
+    template <class B, class T> static constexpr bool fused = has_reduce<B, T>;
 
     template <class B, class P, class Q, class T = value_of<vec_view<Q>>>
         requires has_dot<B, T>
@@ -280,8 +294,8 @@ inline constexpr dot_many_fn dot_many{};
 struct gemm_fn {
     template <class B, class P, class Q, class R, class T = typename mat_view<R>::element_type>
         requires has_gemm<B, T>
-    void operator()(B & be, op oa, op ob, std::type_identity_t<T> alpha, mat_view<P> A, mat_view<Q> Bm, std::type_identity_t<T> beta,
-                    mat_view<R> C) const {
+    void operator()(B & be, op oa, op ob, std::type_identity_t<T> alpha, mat_view<P> A, mat_view<Q> Bm,
+                    std::type_identity_t<T> beta, mat_view<R> C) const {
         auto const rows = oa == op::none ? A.rows : A.cols, inner = oa == op::none ? A.cols : A.rows;
         auto const inner_b = ob == op::none ? Bm.rows : Bm.cols, cols = ob == op::none ? Bm.cols : Bm.rows;
         expects_shape(inner == inner_b && rows == C.rows && cols == C.cols, "gemm: the extents do not fit");
@@ -311,7 +325,6 @@ inline constexpr all_finite_fn all_finite{};
 } // namespace ops
 
 /// Whether each of these operations runs in one pass on B, by a member or by kernels.
-template <class B, class T, class... Ops>
-inline constexpr bool all_live = (Ops::template fused<B, T> && ...);
+template <class B, class T, class... Ops> inline constexpr bool all_live = (Ops::template fused<B, T> && ...);
 
 LATHE_NAMESPACE_END

@@ -76,7 +76,8 @@ template <storage_scalar S, real T> constexpr S narrow(T x) noexcept {
             r = 0x7e00u | (magnitude >> 13 & 0x3ffu);
         else if (magnitude >= 0x477ff000u) // 65520 and above round to infinity
             r = 0x7c00u;
-        else if (magnitude < 0x38800000u) // below 2^-14: adding 0.5 leaves the rounded multiple of 2^-24 in the last bits
+        else if (magnitude
+                 < 0x38800000u) // below 2^-14: adding 0.5 leaves the rounded multiple of 2^-24 in the last bits
             r = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
         else
             r = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;

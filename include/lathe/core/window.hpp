@@ -1,8 +1,8 @@
 #pragma once
 /// \file  Windows of checkpoints as operands: what lies between files and kernels.
 ///
-/// With plain pointers a window is the file's own memory. A device whose kernels take storage elements gets the raw bytes;
-/// any other gets elements widened on the host. Either way one window of each operand is held, and no more.
+/// With plain pointers a window is the file's own memory. A device whose kernels take storage elements gets the raw
+/// bytes; any other gets elements widened on the host. Either way one window of each operand is held, and no more.
 #include <lathe/core/checkpoint.hpp>
 #include <lathe/core/control.hpp>
 #include <lathe/core/ops.hpp>
@@ -28,7 +28,8 @@ template <class B, real T> class window_reader {
     std::optional<buffer_t<B, T>> device_;
 
 public:
-    /// Elements [first, first + count) of tensor `index`. \throws shape_error, unsupported_error, and what the checkpoint throws
+    /// Elements [first, first + count) of tensor `index`. \throws shape_error, unsupported_error, and what the
+    /// checkpoint throws
     input_operand<B, T> read(B & be, checkpoint & from, std::size_t index, std::size_t first, std::size_t count) {
         auto const & info = from.tensors()[index];
         auto const size = size_of(info.type);
@@ -58,7 +59,8 @@ template <class B, real T> class window_writer {
     dtype type_ = dtype::f32;
 
 public:
-    output_operand<B, T> begin(B & be, checkpoint_sink & to, tensor_info const & info, std::size_t index, std::size_t first, std::size_t count) {
+    output_operand<B, T> begin(B & be, checkpoint_sink & to, tensor_info const & info, std::size_t index,
+                               std::size_t first, std::size_t count) {
         auto const size = size_of(info.type);
         index_ = index;
         first_ = first * size;

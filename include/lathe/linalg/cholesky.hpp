@@ -84,15 +84,16 @@ public:
 
 } // namespace LATHE_VECTOR_ABI
 
-/// solve_spd(be, a, o, x, ridge, tolerance): op(x) := (a + ridge I)^-1 op(x): right-hand sides are the columns of x, or its
-/// rows for op::transpose. The lower triangle of the symmetric matrix a is read.
+/// solve_spd(be, a, o, x, ridge, tolerance): op(x) := (a + ridge I)^-1 op(x): right-hand sides are the columns of x, or
+/// its rows for op::transpose. The lower triangle of the symmetric matrix a is read.
 ///
-/// \returns the smallest pivot as a part of its diagonal element: the part of one unknown that the others do not determine,
-/// and a lower bound of what is left of the precision. At `tolerance` or below the system counts as singular.
+/// \returns the smallest pivot as a part of its diagonal element: the part of one unknown that the others do not
+/// determine, and a lower bound of what is left of the precision. At `tolerance` or below the system counts as
+/// singular.
 ///
 /// Computed in double whatever T is, rounded at the end. Blocks. A backend may do it:
-/// double solve_spd(cmat<B, T> a, double ridge, op o, mat<B, T> x), in double as well; x is unspecified if the result is
-/// not positive. Time and memory without that: n^3 / 3 + 2 k n^2, n^2 + k n doubles, on the host.
+/// double solve_spd(cmat<B, T> a, double ridge, op o, mat<B, T> x), in double as well; x is unspecified if the result
+/// is not positive. Time and memory without that: n^3 / 3 + 2 k n^2, n^2 + k n doubles, on the host.
 /// \throws shape_error; singular_error; non_finite_error. x is unspecified then
 struct solve_spd_fn {
     template <class B, class P, class Q, class T = pointee_t<Q>>
@@ -104,10 +105,13 @@ struct solve_spd_fn {
         if (a.rows == 0)
             return 1;
         double pivot;
-        if constexpr (requires { { be.solve_spd(cmat<B, T>(a), ridge, o, x) } -> std::same_as<double>; }) {
+        if constexpr (requires {
+                          { be.solve_spd(cmat<B, T>(a), ridge, o, x) } -> std::same_as<double>;
+                      }) {
             for (std::size_t i = 0; i != a.rows; ++i)
                 if (!ops::all_finite(be, a.row(i)))
-                    throw non_finite_error{"solve_spd: row " + std::to_string(i) + " of the matrix holds NaN or infinity"};
+                    throw non_finite_error{"solve_spd: row " + std::to_string(i)
+                                           + " of the matrix holds NaN or infinity"};
             pivot = be.solve_spd(cmat<B, T>(a), ridge, o, x);
             expect_regular(pivot, tolerance);
         } else {

@@ -16,7 +16,8 @@ inline namespace LATHE_VECTOR_ABI {
 /// Time: 4 m n^2 for the triangle and as much to come back, 7 n^3 a sweep, 5 to 10 sweeps. Memory: 2 m n + n^2.
 /// The same bits for any number of threads.
 template <class Executor> class jacobi_svd {
-    static constexpr std::size_t block = 16; // vectors a task holds against as many others: 32 stay in the second-level cache
+    static constexpr std::size_t block =
+        16; // vectors a task holds against as many others: 32 stay in the second-level cache
     static constexpr std::size_t sweep_limit = 40;
 
     Executor & threads_;
@@ -25,8 +26,8 @@ template <class Executor> class jacobi_svd {
     host_matrix x_; // rows of the triangle, later the right vectors times the values
     host_matrix u_; // rotations, later the left vectors
     std::vector<double> tau_, values_, squares_;
-    std::vector<std::size_t> column_;  // of the matrix, at each place of the pivoted one
-    std::vector<std::size_t> order_;   // of the values, descending
+    std::vector<std::size_t> column_; // of the matrix, at each place of the pivoted one
+    std::vector<std::size_t> order_;  // of the values, descending
 
     static double squared_norm(double const * x, std::size_t n) { return dot(x, x, n); }
     static constexpr std::size_t whole_packets(std::size_t n) {
@@ -54,7 +55,8 @@ template <class Executor> class jacobi_svd {
         for (std::size_t j = 0; j != n_; ++j)
             exact[j] = norm[j] = std::sqrt(squared_norm(w_.row(j), w_.stride()));
         for (std::size_t k = 0; k != n_; ++k) {
-            auto const pivot = static_cast<std::size_t>(std::max_element(norm.begin() + static_cast<std::ptrdiff_t>(k), norm.end()) - norm.begin());
+            auto const pivot = static_cast<std::size_t>(
+                std::max_element(norm.begin() + static_cast<std::ptrdiff_t>(k), norm.end()) - norm.begin());
             if (pivot != k) {
                 std::swap_ranges(w_.row(k), w_.row(k) + w_.stride(), w_.row(pivot));
                 std::swap(norm[k], norm[pivot]);
@@ -128,8 +130,11 @@ template <class Executor> class jacobi_svd {
         auto const places = blocks + blocks % 2; // a round-robin tournament; with an odd number of blocks one rests
         for (std::size_t round = 0; round + 1 < places; ++round)
             threads_.parallel_for(places / 2, [&](std::size_t i) {
-                auto const seat = [&](std::size_t place) { return place == 0 ? 0 : 1 + (place - 1 + round) % (places - 1); };
-                auto const one = seat(i), other = seat(places - 1 - i), a = std::min(one, other), b = std::max(one, other);
+                auto const seat = [&](std::size_t place) {
+                    return place == 0 ? 0 : 1 + (place - 1 + round) % (places - 1);
+                };
+                auto const one = seat(i), other = seat(places - 1 - i), a = std::min(one, other),
+                           b = std::max(one, other);
                 if (b >= blocks)
                     return;
                 for (auto p = a * block; p != last(a); ++p)
@@ -162,8 +167,8 @@ template <class Executor> class jacobi_svd {
 public:
     /// \param columns a row for each column of the matrix; finite; no more rows than columns
     jacobi_svd(Executor & threads, host_matrix columns)
-        : threads_{threads}, w_{std::move(columns)}, m_{w_.cols()}, n_{w_.rows()}, x_(n_, n_), u_(n_, m_), tau_(n_), values_(n_),
-          squares_(n_), column_(n_), order_(n_) {
+        : threads_{threads}, w_{std::move(columns)}, m_{w_.cols()}, n_{w_.rows()}, x_(n_, n_), u_(n_, m_), tau_(n_),
+          values_(n_), squares_(n_), column_(n_), order_(n_) {
         std::iota(column_.begin(), column_.end(), std::size_t{0});
         std::iota(order_.begin(), order_.end(), std::size_t{0});
         double largest = 0;
@@ -178,8 +183,7 @@ public:
         triangularise();
         for (std::size_t j = 0; j != n_; ++j)
             u_(j, j) = 1;
-        for (std::size_t s = 0; s != sweep_limit && sweep(); ++s) {
-        }
+        for (std::size_t s = 0; s != sweep_limit && sweep(); ++s) {}
         for (std::size_t j = 0; j != n_; ++j)
             values_[j] = std::sqrt(squared_norm(x_.row(j), x_.stride()));
         std::ranges::sort(order_, {}, [&](std::size_t j) { return std::pair{-values_[j], j}; });
@@ -220,8 +224,8 @@ public:
 ///
 /// A row of `left` or of `right` is one singular vector, so that the first r triplets are the first r rows.
 template <class B, real T> struct svd_result {
-    std::size_t rows, cols;  ///< of A
-    std::vector<double> s;   ///< the singular values, descending, none negative
+    std::size_t rows, cols;    ///< of A
+    std::vector<double> s;     ///< the singular values, descending, none negative
     buffer_t<B, T> left_rows;  ///< s.size() x rows
     buffer_t<B, T> right_rows; ///< s.size() x cols
 
@@ -229,13 +233,14 @@ template <class B, real T> struct svd_result {
     [[nodiscard]] mat<B, T> right() { return as_matrix(right_rows.view(), s.size(), cols); }
 };
 
-/// svd(be, a): the thin singular value decomposition. Of each left vector the element largest in magnitude (the first of
-/// equals) is positive; where singular values are equal, and for those that are 0, the vectors are some orthonormal ones.
+/// svd(be, a): the thin singular value decomposition. Of each left vector the element largest in magnitude (the first
+/// of equals) is positive; where singular values are equal, and for those that are 0, the vectors are some orthonormal
+/// ones.
 ///
-/// Computed in double whatever T is (what flattens a spectrum needs the small values too) and rounded at the end. Blocks.
-/// A backend may do it: bool svd(cmat<B, T> a, mat<B, T> left, std::span<double> s, mat<B, T> right), in double as well,
-/// false if it gave up; `a` is finite and not empty.
-/// Time and memory without that: jacobi_svd, on the host. \throws non_finite_error
+/// Computed in double whatever T is (what flattens a spectrum needs the small values too) and rounded at the end.
+/// Blocks. A backend may do it: bool svd(cmat<B, T> a, mat<B, T> left, std::span<double> s, mat<B, T> right), in double
+/// as well, false if it gave up; `a` is finite and not empty. Time and memory without that: jacobi_svd, on the host.
+/// \throws non_finite_error
 struct svd_fn {
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires elementwise<B, T>
@@ -245,7 +250,11 @@ struct svd_fn {
                              be.template allocate<T>(count * a.cols)};
         if (count == 0)
             return out;
-        if constexpr (requires { { be.svd(cmat<B, T>(a), out.left(), std::span<double>{out.s}, out.right()) } -> std::same_as<bool>; }) {
+        if constexpr (requires {
+                          {
+                              be.svd(cmat<B, T>(a), out.left(), std::span<double>{out.s}, out.right())
+                          } -> std::same_as<bool>;
+                      }) {
             for (std::size_t i = 0; i != a.rows; ++i)
                 if (!ops::all_finite(be, a.row(i)))
                     throw non_finite_error{"svd: row " + std::to_string(i) + " holds NaN or infinity"};
@@ -283,13 +292,15 @@ inline constexpr svd_fn svd{};
 
 /// How many singular values are more than rounding errors: those above max(rows, cols) 2^-52 s[0].
 template <class B, class T> std::size_t rank(svd_result<B, T> const & r) {
-    auto const bound = r.s.empty() ? 0 : static_cast<double>(std::max(r.rows, r.cols)) * std::numeric_limits<double>::epsilon() * r.s[0];
+    auto const bound =
+        r.s.empty() ? 0
+                    : static_cast<double>(std::max(r.rows, r.cols)) * std::numeric_limits<double>::epsilon() * r.s[0];
     return static_cast<std::size_t>(std::ranges::find_if(r.s, [&](double v) { return v <= bound; }) - r.s.begin());
 }
 
-/// isometry(be, r, q): q := the sum of u_i v_i^T over the first rank(r) triplets of r: the decomposition with every singular
-/// value replaced by 1. The other vectors are arbitrary, and left out, so that q does not depend on who computed r.
-/// Time: one gemm. \returns the rank \throws shape_error
+/// isometry(be, r, q): q := the sum of u_i v_i^T over the first rank(r) triplets of r: the decomposition with every
+/// singular value replaced by 1. The other vectors are arbitrary, and left out, so that q does not depend on who
+/// computed r. Time: one gemm. \returns the rank \throws shape_error
 struct isometry_fn {
     template <class B, class T, class Q>
         requires matrix_space<B, T>
@@ -300,15 +311,16 @@ struct isometry_fn {
             for (std::size_t i = 0; i != q.rows; ++i)
                 ops::fill(be, T(0), q.row(i));
         else
-            ops::gemm(be, op::transpose, op::none, T(1), r.left().first_rows(count), r.right().first_rows(count), T(0), q);
+            ops::gemm(be, op::transpose, op::none, T(1), r.left().first_rows(count), r.right().first_rows(count), T(0),
+                      q);
         return count;
     }
 };
 inline constexpr isometry_fn isometry{};
 
-/// polar(be, a, q): q := the polar factor of a, the matrix with orthonormal columns (rows, if it is wide) nearest to it; where
-/// a has not full rank, the partial isometry with its range. `q` may be `a`.
-/// Time and memory: svd, and one gemm. \returns the rank \throws non_finite_error, shape_error
+/// polar(be, a, q): q := the polar factor of a, the matrix with orthonormal columns (rows, if it is wide) nearest to
+/// it; where a has not full rank, the partial isometry with its range. `q` may be `a`. Time and memory: svd, and one
+/// gemm. \returns the rank \throws non_finite_error, shape_error
 struct polar_fn {
     template <class B, class P, class Q, class T = pointee_t<Q>>
         requires matrix_space<B, T>

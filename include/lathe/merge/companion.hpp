@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Companions: checkpoints that go with the models of a pool, tensor by tensor (Fisher diagonals, masks, targets).
+/// \file  Companions: checkpoints that go with the models of a pool, tensor by tensor (Fisher diagonals, masks,
+/// targets).
 #include <lathe/merge/pool.hpp>
 
 LATHE_NAMESPACE_BEGIN
@@ -26,9 +27,10 @@ public:
                     continue;
                 auto const found = c->find(row.info.name);
                 if (!found || c->tensors()[*found].extents != row.info.extents)
-                    throw mismatch_error{std::string{c->label()} + ": tensor '" + row.info.name + "' "
-                        + (found ? "has shape " + to_string(c->tensors()[*found].extents) : std::string{"is missing"}) + ", expected shape "
-                        + to_string(row.info.extents)};
+                    throw mismatch_error{
+                        std::string{c->label()} + ": tensor '" + row.info.name + "' "
+                        + (found ? "has shape " + to_string(c->tensors()[*found].extents) : std::string{"is missing"})
+                        + ", expected shape " + to_string(row.info.extents)};
                 index.push_back(*found);
             }
         }

@@ -1,5 +1,6 @@
 #pragma once
-/// \file  DARE (Yu et al., Language models are super Mario, ICML 2024): drop elements of the task vectors at random, scale
+/// \file  DARE (Yu et al., Language models are super Mario, ICML 2024): drop elements of the task vectors at random,
+/// scale
 ///        up the rest, then merge.
 #include <lathe/merge/election.hpp>
 #include <lathe/merge/linear.hpp>
@@ -14,20 +15,23 @@ inline constexpr auto kept_delta = [](auto const & x, auto const & base, auto co
     return math::select(u < keep, delta, std::remove_cvref_t<decltype(delta)>(0));
 };
 /// base + sum_k w_k of what is kept.
-inline constexpr auto add_kept = [](auto const & base, auto const & xs, auto const & us, auto const & keep, auto const & w) {
+inline constexpr auto add_kept = [](auto const & base, auto const & xs, auto const & us, auto const & keep,
+                                    auto const & w) {
     auto sum = w[0] * kept_delta(xs[0], base, us[0], keep);
     for (std::size_t k = 1; k != xs.size(); ++k)
         sum = sum + w[k] * kept_delta(xs[k], base, us[k], keep);
     return base + sum;
 };
 /// base + lambda times what the sign election leaves of the kept deltas.
-inline constexpr auto elect_kept = [](auto const & base, auto const & xs, auto const & us, auto const & keep, auto const & scale, auto const & w,
-                                      auto const & lambda, auto const & normalize) {
-    return base + lambda * elect(xs.size(), [&](std::size_t k) { return scale[k] * kept_delta(xs[k], base, us[k], keep); }, w, normalize,
-                                 std::remove_cvref_t<decltype(lambda)>(0));
+inline constexpr auto elect_kept = [](auto const & base, auto const & xs, auto const & us, auto const & keep,
+                                      auto const & scale, auto const & w, auto const & lambda, auto const & normalize) {
+    return base + lambda * elect(xs.size(), [&](std::size_t k) {
+        return scale[k] * kept_delta(xs[k], base, us[k], keep);
+    }, w, normalize, std::remove_cvref_t<decltype(lambda)>(0));
 };
 /// Sums of |x_k - base|, then of what is kept of it.
-inline constexpr auto kept_norms = [](auto & sums, auto const & base, auto const & xs, auto const & us, auto const & keep) {
+inline constexpr auto kept_norms = [](auto & sums, auto const & base, auto const & xs, auto const & us,
+                                      auto const & keep) {
     for (std::size_t k = 0; k != xs.size(); ++k) {
         sums.add(k, math::abs(xs[k] - base));
         sums.add(xs.size() + k, math::abs(kept_delta(xs[k], base, us[k], keep)));
@@ -49,9 +53,9 @@ enum class dare_then : unsigned char {
 
 struct dare_options {
     dare_variant variant = dare_variant::fusion_bench;
-    double drop = 0.5;                  ///< probability p of dropping an element; in [0, 1)
-    bool rescale = true;                ///< scale up what is left, by the variant's rule
-    double mask_scale = 1;              ///< another factor of what is left (FW-Merging's)
+    double drop = 0.5;     ///< probability p of dropping an element; in [0, 1)
+    bool rescale = true;   ///< scale up what is left, by the variant's rule
+    double mask_scale = 1; ///< another factor of what is left (FW-Merging's)
     dare_then then = dare_then::task_arithmetic;
     double scaling = 0.3;               ///< task_arithmetic: of the sum of the task vectors
     double lambda = 1;                  ///< ties: of the merged task vector
@@ -60,14 +64,15 @@ struct dare_options {
     std::uint64_t seed = 0;             ///< of the masks
 };
 
-/// The draws of a tensor: element i of model k is kept where element i of the stream is below 1 - drop. Pure functions of
-/// the seed, the tensor's name and the model's index: the same on every backend, in any order, for any window.
+/// The draws of a tensor: element i of model k is kept where element i of the stream is below 1 - drop. Pure functions
+/// of the seed, the tensor's name and the model's index: the same on every backend, in any order, for any window.
 inline random::uniform_stream dare_stream(std::uint64_t seed, std::string_view tensor, std::size_t model) {
     return {seed ^ random::fnv1a(tensor), static_cast<std::uint32_t>(model), 0};
 }
 
 /// Writes the mask of one model, 1 for what is kept, as U8 tensors: one for each floating tensor of the pool's result.
-inline void dare_mask(model_pool const & pool, std::size_t model, double keep, std::uint64_t seed, checkpoint_sink & sink) {
+inline void dare_mask(model_pool const & pool, std::size_t model, double keep, std::uint64_t seed,
+                      checkpoint_sink & sink) {
     expects_option(keep >= 0 && keep <= 1, "keep", std::to_string(keep), "a probability");
     std::vector<tensor_info> tensors;
     for (auto const & row : pool.rows())
@@ -106,10 +111,12 @@ public:
                        "one for each of " + std::to_string(pool.size()) + " models");
         for (auto const & row : pool.rows())
             for (auto const * m : masks_)
-                if (auto const found = m->find(row.info.name); row.merged && (!found || m->tensors()[*found].extents != row.info.extents))
-                    throw mismatch_error{std::string{m->label()} + ": mask '" + row.info.name + "' "
-                        + (found ? "has shape " + to_string(m->tensors()[*found].extents) : std::string{"is missing"}) + ", expected shape "
-                        + to_string(row.info.extents)};
+                if (auto const found = m->find(row.info.name);
+                    row.merged && (!found || m->tensors()[*found].extents != row.info.extents))
+                    throw mismatch_error{
+                        std::string{m->label()} + ": mask '" + row.info.name + "' "
+                        + (found ? "has shape " + to_string(m->tensors()[*found].extents) : std::string{"is missing"})
+                        + ", expected shape " + to_string(row.info.extents)};
     }
     [[nodiscard]] bool empty() const noexcept { return masks_.empty(); }
     [[nodiscard]] list<cvec<B, T>> read(B & be, std::string_view tensor, std::size_t first, std::size_t count) {
@@ -120,7 +127,8 @@ public:
             auto const type = masks_[k]->tensors()[index].type;
             auto const bytes = masks_[k]->read(index, first * size_of(type), count * size_of(type), bytes_);
             if (type == dtype::u8 || type == dtype::boolean)
-                std::ranges::transform(bytes, host_.begin(), [](std::byte b) { return b == std::byte{} ? T(1) : T(0); });
+                std::ranges::transform(bytes, host_.begin(),
+                                       [](std::byte b) { return b == std::byte{} ? T(1) : T(0); });
             else {
                 host::load(type, bytes.data(), count, host_.data());
                 std::ranges::transform(host_, host_.begin(), [](T m) { return m == T(0) ? T(1) : T(0); });
@@ -187,7 +195,8 @@ public:
                    options.then == dare_then::task_arithmetic ? options.scaling : 1, pool),
           scale_(pool.size(), T(1)), weights_(pool.size()), scan_(pool) {
         static_cast<void>(pool.base());
-        expects_option(options.drop >= 0 && options.drop < 1, "drop", std::to_string(options.drop), "a probability below 1");
+        expects_option(options.drop >= 0 && options.drop < 1, "drop", std::to_string(options.drop),
+                       "a probability below 1");
     }
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         if (in.row_index() != row_)
@@ -195,8 +204,8 @@ public:
         auto const w = factors_[in.row_index()];
         with_draws(be, in.row().info.name, in.first(), in.count(), [&](auto const & us) {
             if (options_.then == dare_then::ties) {
-                ops::map<T>(be, kernels::elect_kept, out, in.base(), in.models(), us, keep_, list(scale_), list(w), static_cast<T>(options_.lambda),
-                            options_.normalize ? T(1) : T(0));
+                ops::map<T>(be, kernels::elect_kept, out, in.base(), in.models(), us, keep_, list(scale_), list(w),
+                            static_cast<T>(options_.lambda), options_.normalize ? T(1) : T(0));
                 return;
             }
             for (std::size_t k = 0; k != w.size(); ++k)
@@ -208,14 +217,14 @@ public:
 
 /// Writes the DARE merge of the pool. One pass, and one more over each tensor for the norms of variant mergekit.
 ///
-/// The published codes draw masks from streams that depend on the order in which tensors come (FW-Merging iterates over a
-/// Python set, so one seed gives different models); here masks depend on seed, name and index only. They can be given instead.
-/// drop = 1 leaves nothing and is an error (0/0 in FusionBench). \param masks of the models; none: drawn
+/// The published codes draw masks from streams that depend on the order in which tensors come (FW-Merging iterates over
+/// a Python set, so one seed gives different models); here masks depend on seed, name and index only. They can be given
+/// instead. drop = 1 leaves nothing and is an error (0/0 in FusionBench). \param masks of the models; none: drawn
 /// \returns stopped, or converged. \throws option_error, mismatch_error
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T>
-status dare(B & be, model_pool const & pool, checkpoint_sink & sink, dare_options const & options = {}, std::vector<checkpoint *> masks = {},
-            control<Obs, Stop> ctl = {}) {
+status dare(B & be, model_pool const & pool, checkpoint_sink & sink, dare_options const & options = {},
+            std::vector<checkpoint *> masks = {}, control<Obs, Stop> ctl = {}) {
     dare_recipe<B, T> recipe(be, pool, options, std::move(masks));
     return write<B, T>(be, pool, recipe, sink, ctl);
 }

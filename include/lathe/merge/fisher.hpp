@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Fisher merging (Matena and Raffel, Merging models with Fisher-weighted averaging, NeurIPS 2022): each element is
+/// \file  Fisher merging (Matena and Raffel, Merging models with Fisher-weighted averaging, NeurIPS 2022): each element
+/// is
 ///        averaged with the diagonal Fisher information of each model there as its weight.
 #include <lathe/merge/companion.hpp>
 #include <lathe/merge/linear.hpp>
@@ -25,13 +26,14 @@ inline constexpr auto fisher_mean = [](auto const & xs, auto const & fs, auto co
 } // namespace kernels
 
 struct fisher_options {
-    bool normalize = true;         ///< divide each model's Fisher by its norm over the whole model
-    double eps = 1e-6;             ///< added to every element, and to the norms
+    bool normalize = true;              ///< divide each model's Fisher by its norm over the whole model
+    double eps = 1e-6;                  ///< added to every element, and to the norms
     std::vector<schedule> weights = {}; ///< of the models; none: all 1
 };
 
-/// sum_k c_k (F_k + eps) theta_k / sum_k c_k (F_k + eps). With `normalize`, c_k is w_k / (nu_k + eps) divided by the sum of
-/// 1 / (nu_j + eps), nu_k the Euclidean norm of all of F_k; else c_k is w_k. F is taken as it is: not negative, by definition.
+/// sum_k c_k (F_k + eps) theta_k / sum_k c_k (F_k + eps). With `normalize`, c_k is w_k / (nu_k + eps) divided by the
+/// sum of 1 / (nu_j + eps), nu_k the Euclidean norm of all of F_k; else c_k is w_k. F is taken as it is: not negative,
+/// by definition.
 template <class B, real T> class fisher_recipe {
     companion_reader<B, T> fishers_;
     model_factors<T> factors_;
@@ -42,8 +44,8 @@ public:
     static constexpr bool reads_base = false;
     /// One pass over the Fisher checkpoints if `normalize`. \throws option_error, mismatch_error
     fisher_recipe(B & be, model_pool const & pool, std::vector<checkpoint *> fishers, fisher_options const & options)
-        : fishers_("fisher", pool, std::move(fishers)), factors_(options.weights, false, 1, pool), scale_(pool.size(), T(1)), c_(pool.size()),
-          eps_(static_cast<T>(options.eps)) {
+        : fishers_("fisher", pool, std::move(fishers)), factors_(options.weights, false, 1, pool),
+          scale_(pool.size(), T(1)), c_(pool.size()), eps_(static_cast<T>(options.eps)) {
         expects_option(options.eps >= 0, "eps", std::to_string(options.eps), "a number not below 0");
         if (!options.normalize)
             return;
@@ -52,7 +54,8 @@ public:
             if (r.merged) {
                 std::ranges::fill(row, 0.0);
                 for_each_window(r.info.count(), pool.window(), [&](std::size_t first, std::size_t count) {
-                    ops::reduce<T>(be, kernels::squares, row, fishers_.read(be, std::size_t(&r - pool.rows().data()), first, count));
+                    ops::reduce<T>(be, kernels::squares, row,
+                                   fishers_.read(be, std::size_t(&r - pool.rows().data()), first, count));
                 });
                 for (std::size_t k = 0; k != row.size(); ++k)
                     squares[k] += row[k];
@@ -67,20 +70,21 @@ public:
         auto const weights = factors_[in.row_index()];
         for (std::size_t k = 0; k != c_.size(); ++k)
             c_[k] = weights[k] * scale_[k];
-        ops::map<T>(be, kernels::fisher_mean, out, in.models(), fishers_.read(be, in.row_index(), in.first(), in.count()), list(c_), eps_);
+        ops::map<T>(be, kernels::fisher_mean, out, in.models(),
+                    fishers_.read(be, in.row_index(), in.first(), in.count()), list(c_), eps_);
     }
 };
 
 /// Writes the Fisher-weighted mean of the models. \param fishers one checkpoint a model: the diagonal of its Fisher
 /// information, tensor by tensor. One pass over everything, and one more over the Fishers if `normalize`.
 ///
-/// A position where all weights vanish (eps = 0) is NaN. FusionBench estimates F from gradients of sums over batches and
-/// classes, which is not the per-example Fisher; what F is made of is the caller's business here.
+/// A position where all weights vanish (eps = 0) is NaN. FusionBench estimates F from gradients of sums over batches
+/// and classes, which is not the per-example Fisher; what F is made of is the caller's business here.
 /// \returns stopped, or converged. \throws option_error, mismatch_error
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T>
-status fisher(B & be, model_pool const & pool, std::vector<checkpoint *> fishers, checkpoint_sink & sink, fisher_options const & options = {},
-              control<Obs, Stop> ctl = {}) {
+status fisher(B & be, model_pool const & pool, std::vector<checkpoint *> fishers, checkpoint_sink & sink,
+              fisher_options const & options = {}, control<Obs, Stop> ctl = {}) {
     fisher_recipe<B, T> recipe(be, pool, std::move(fishers), options);
     return write<B, T>(be, pool, recipe, sink, ctl);
 }

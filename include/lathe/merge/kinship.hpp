@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024; docs/merging.md, 10): how alike the task
+/// \file  Model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024; docs/merging.md, 10): how alike the
+/// task
 ///        vectors of fine-tuned models are.
 #include <lathe/merge/pool.hpp>
 
@@ -16,19 +17,24 @@ enum class kinship_metric : unsigned char {
 };
 enum class kinship_mode : unsigned char {
     full, ///< of the vectors of all parameters
-    split ///< of each tensor, then the mean weighted by elements over the tensors that have a value; of distances no distance
+    split ///< of each tensor, then the mean weighted by elements over the tensors that have a value; of distances no
+          ///< distance
 };
 
 /// The metrics of one pair. NaN where a metric is not defined: for a vector that is 0 (cosines) or constant (pcc).
 struct kinship_scores {
     double pcc, cs, cs_signed, ed;
     [[nodiscard]] double operator[](kinship_metric m) const {
-        return m == kinship_metric::pcc ? pcc : m == kinship_metric::cs ? cs : m == kinship_metric::cs_signed ? cs_signed : ed;
+        return m == kinship_metric::pcc         ? pcc
+               : m == kinship_metric::cs        ? cs
+               : m == kinship_metric::cs_signed ? cs_signed
+                                                : ed;
     }
 };
 
 struct kinship_options {
-    bool low_precision = false; ///< of task vectors rounded to 8 bits: rint(127 x / max |x|), the maximum over the vector (full) or the tensor (split). Distances are in those units
+    bool low_precision = false; ///< of task vectors rounded to 8 bits: rint(127 x / max |x|), the maximum over the
+                                ///< vector (full) or the tensor (split). Distances are in those units
     bool per_tensor = false;    ///< report every tensor too
 };
 
@@ -73,10 +79,10 @@ struct kinship_result {
 
 namespace kernels {
 
-// Six sums for two task vectors: of d and e, the elements less a shift near their mean (so that nothing cancels later), of
-// their squares, of their product, and of the squared distance.
-inline constexpr auto co_moments = [](auto & sums, auto const & x, auto const & y, auto const & base, auto const & shift_x,
-                                      auto const & shift_y) {
+// Six sums for two task vectors: of d and e, the elements less a shift near their mean (so that nothing cancels later),
+// of their squares, of their product, and of the squared distance.
+inline constexpr auto co_moments = [](auto & sums, auto const & x, auto const & y, auto const & base,
+                                      auto const & shift_x, auto const & shift_y) {
     auto const d = x - base - shift_x;
     auto const e = y - base - shift_y;
     auto const apart = x - y;
@@ -88,8 +94,8 @@ inline constexpr auto co_moments = [](auto & sums, auto const & x, auto const & 
     sums.add(5, apart * apart);
 };
 // The same of elements rounded to whole multiples of peak / 127. None exceeds 127, a clip would do nothing.
-inline constexpr auto quantised_co_moments = [](auto & sums, auto const & x, auto const & y, auto const & base, auto const & peak_x,
-                                                auto const & peak_y) {
+inline constexpr auto quantised_co_moments = [](auto & sums, auto const & x, auto const & y, auto const & base,
+                                                auto const & peak_x, auto const & peak_y) {
     auto const d = math::rint(127 * (x - base) / peak_x);
     auto const e = math::rint(127 * (y - base) / peak_y);
     auto const apart = d - e;
@@ -120,8 +126,8 @@ public:
     /// From sums over `count` elements relative to shifts, in which every term has the relative error `epsilon`.
     pair_moments(pair_sums const & sums, std::size_t count, double shift_x, double shift_y, double epsilon)
         : count_{static_cast<double>(count)}, mean_x_{shift_x + sums[0] / count_}, mean_y_{shift_y + sums[1] / count_},
-          xx_{sums[2] - sums[0] * (sums[0] / count_)}, yy_{sums[3] - sums[1] * (sums[1] / count_)}, xy_{sums[4] - sums[0] * (sums[1] / count_)},
-          squared_distance_{sums[5]} {
+          xx_{sums[2] - sums[0] * (sums[0] / count_)}, yy_{sums[3] - sums[1] * (sums[1] / count_)},
+          xy_{sums[4] - sums[0] * (sums[1] / count_)}, squared_distance_{sums[5]} {
         // The square of the deviation of a constant vector is rounding.
         if (xx_ <= 64 * epsilon * sums[2])
             xx_ = 0;
@@ -132,7 +138,8 @@ public:
     void append(pair_moments const & b) {
         if (b.count_ == 0)
             return;
-        auto const both = count_ + b.count_, weight = count_ * (b.count_ / both), x = b.mean_x_ - mean_x_, y = b.mean_y_ - mean_y_;
+        auto const both = count_ + b.count_, weight = count_ * (b.count_ / both), x = b.mean_x_ - mean_x_,
+                   y = b.mean_y_ - mean_y_;
         xx_ += b.xx_ + x * x * weight;
         yy_ += b.yy_ + y * y * weight;
         xy_ += b.xy_ + x * y * weight;
@@ -142,8 +149,11 @@ public:
         count_ = both;
     }
     [[nodiscard]] kinship_scores scores() const {
-        auto const cosine = [](double xy, double xx, double yy) { return std::clamp(xy / (std::sqrt(xx) * std::sqrt(yy)), -1.0, 1.0); };
-        auto const signed_cosine = cosine(xy_ + count_ * mean_x_ * mean_y_, xx_ + count_ * mean_x_ * mean_x_, yy_ + count_ * mean_y_ * mean_y_);
+        auto const cosine = [](double xy, double xx, double yy) {
+            return std::clamp(xy / (std::sqrt(xx) * std::sqrt(yy)), -1.0, 1.0);
+        };
+        auto const signed_cosine = cosine(xy_ + count_ * mean_x_ * mean_y_, xx_ + count_ * mean_x_ * mean_x_,
+                                          yy_ + count_ * mean_y_ * mean_y_);
         return {cosine(xy_, xx_, yy_), std::fabs(signed_cosine), signed_cosine, std::sqrt(squared_distance_)};
     }
 };
@@ -199,14 +209,16 @@ public:
     }
 };
 
-/// The largest |theta_k - theta_0| of every merged tensor (a row), and of all of them (the last row). NaN is passed over.
+/// The largest |theta_k - theta_0| of every merged tensor (a row), and of all of them (the last row). NaN is passed
+/// over.
 template <class B, real T> class task_peaks {
     std::size_t models_;
     std::vector<T> values_;
     lathe::status status_;
 
 public:
-    template <class Obs, class Stop> task_peaks(B & be, model_pool const & pool, control<Obs, Stop> ctl) : models_{pool.size()} {
+    template <class Obs, class Stop>
+    task_peaks(B & be, model_pool const & pool, control<Obs, Stop> ctl) : models_{pool.size()} {
         std::size_t const piece = host::task_elements; // magnitudes on their way to the host
         auto magnitudes = be.template allocate<T>(piece);
         std::vector<T> on_host(piece), all(models_, T(0));
@@ -217,10 +229,11 @@ public:
             for_each_window(in.count(), piece, [&](std::size_t first, std::size_t count) {
                 for (std::size_t k = 0; k != models_; ++k) {
                     auto const x = magnitudes.view().sub(0, count);
-                    ops::map<T>(be, kernels::task_magnitude, x, in.model(k).sub(first, count), in.base().sub(first, count));
+                    ops::map<T>(be, kernels::task_magnitude, x, in.model(k).sub(first, count),
+                                in.base().sub(first, count));
                     be.download(cvec<B, T>(x), std::span{on_host}.first(count));
-                    peaks[k] = std::accumulate(on_host.begin(), on_host.begin() + static_cast<std::ptrdiff_t>(count), peaks[k],
-                                               [](T top, T v) { return v > top ? v : top; });
+                    peaks[k] = std::accumulate(on_host.begin(), on_host.begin() + static_cast<std::ptrdiff_t>(count),
+                                               peaks[k], [](T top, T v) { return v > top ? v : top; });
                 }
             });
             for (std::size_t k = 0; k != models_; ++k)
@@ -229,19 +242,22 @@ public:
         values_.insert(values_.end(), all.begin(), all.end());
     }
     [[nodiscard]] lathe::status status() const noexcept { return status_; }
-    [[nodiscard]] std::span<T const> of_tensor(std::size_t i) const { return std::span{values_}.subspan(i * models_, models_); }
+    [[nodiscard]] std::span<T const> of_tensor(std::size_t i) const {
+        return std::span{values_}.subspan(i * models_, models_);
+    }
     [[nodiscard]] std::span<T const> of_vector() const { return std::span{values_}.last(models_); }
 };
 
-/// sums += those of kernel(sums, x, y, base, p_x, p_y) over a window, for all pairs x, y of models: in pieces that stay in a
-/// cache while the pairs pass, each enough for four threads.
+/// sums += those of kernel(sums, x, y, base, p_x, p_y) over a window, for all pairs x, y of models: in pieces that stay
+/// in a cache while the pairs pass, each enough for four threads.
 template <class B, real T, class Kernel>
-void add_pair_sums(B & be, pool_reader<B, T> const & in, Kernel const & kernel, std::span<T const> parameters, pair_table<pair_sums> & sums) {
+void add_pair_sums(B & be, pool_reader<B, T> const & in, Kernel const & kernel, std::span<T const> parameters,
+                   pair_table<pair_sums> & sums) {
     auto const piece = sums.models() == 2 ? in.count() : 4 * host::task_elements;
     for_each_window(in.count(), piece, [&](std::size_t first, std::size_t count) {
         sums.each([&](std::size_t a, std::size_t b, pair_sums & s) {
-            ops::reduce<T>(be, kernel, std::span{s}, in.model(a).sub(first, count), in.model(b).sub(first, count), in.base().sub(first, count),
-                           parameters[a], parameters[b]);
+            ops::reduce<T>(be, kernel, std::span{s}, in.model(a).sub(first, count), in.model(b).sub(first, count),
+                           in.base().sub(first, count), parameters[a], parameters[b]);
         });
     });
 }
@@ -268,8 +284,8 @@ kinship_result full_precision_kinship(B & be, model_pool const & pool, bool per_
         add_pair_sums<B, T>(be, in, kernels::co_moments, shift, sums);
         if (in.first() + in.count() == in.row().info.count()) {
             tensor.each([&](std::size_t a, std::size_t b, pair_moments & m) {
-                m = pair_moments(sums.at(a, b), in.row().info.count(), static_cast<double>(shift[a]), static_cast<double>(shift[b]),
-                                 static_cast<double>(std::numeric_limits<T>::epsilon()));
+                m = pair_moments(sums.at(a, b), in.row().info.count(), static_cast<double>(shift[a]),
+                                 static_cast<double>(shift[b]), static_cast<double>(std::numeric_limits<T>::epsilon()));
                 full.at(a, b).append(m);
             });
             report.add_tensor(in.row().info, tensor);
@@ -296,7 +312,8 @@ kinship_result low_precision_kinship(B & be, model_pool const & pool, bool per_t
         add_pair_sums<B, T>(be, in, kernels::quantised_co_moments, peaks.of_vector(), full_sums);
         auto const count = in.row().info.count();
         if (in.first() + in.count() == count) {
-            tensor.each([&](std::size_t a, std::size_t b, pair_moments & m) { m = moments_of(tensor_sums.at(a, b), count); });
+            tensor.each(
+                [&](std::size_t a, std::size_t b, pair_moments & m) { m = moments_of(tensor_sums.at(a, b), count); });
             report.add_tensor(in.row().info, tensor);
             tensor_sums = pair_table<pair_sums>(N);
             elements += count;
@@ -307,16 +324,18 @@ kinship_result low_precision_kinship(B & be, model_pool const & pool, bool per_t
     return report.take(status, full);
 }
 
-/// All four metrics, of the full vectors and split, for every pair of the pool's models, over the merged rows of the pool.
+/// All four metrics, of the full vectors and split, for every pair of the pool's models, over the merged rows of the
+/// pool.
 ///
-/// One pass over base and models, however many pairs and metrics: per element 6 sums a pair. With `low_precision` two passes,
-/// in double where B has plain pointers. Memory: a window of each checkpoint and O(N^2) numbers (and as many a tensor if asked
-/// for). The same bits for any number of threads and any window.
-/// The published code cuts every tensor to as many rows as lm_head.weight has and needs that tensor; here nothing is cut.
+/// One pass over base and models, however many pairs and metrics: per element 6 sums a pair. With `low_precision` two
+/// passes, in double where B has plain pointers. Memory: a window of each checkpoint and O(N^2) numbers (and as many a
+/// tensor if asked for). The same bits for any number of threads and any window. The published code cuts every tensor
+/// to as many rows as lm_head.weight has and needs that tensor; here nothing is cut.
 /// \throws option_error without a base
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T>
-kinship_result kinship(B & be, model_pool const & pool, kinship_options const & options = {}, control<Obs, Stop> ctl = {}) {
+kinship_result kinship(B & be, model_pool const & pool, kinship_options const & options = {},
+                       control<Obs, Stop> ctl = {}) {
     static_cast<void>(pool.base());
     if (!options.low_precision)
         return full_precision_kinship<B, T>(be, pool, options.per_tensor, ctl);

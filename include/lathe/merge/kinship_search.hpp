@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Top-k greedy merging with model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024, algorithm 1;
+/// \file  Top-k greedy merging with model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024, algorithm
+/// 1;
 ///        docs/merging.md, 10).
 #include <lathe/merge/kinship.hpp>
 #include <lathe/merge/mixture.hpp>
@@ -31,11 +32,13 @@ struct kinship_search_options {
     kinship_mode mode = kinship_mode::full;            ///< of all parameters, or the mean over tensors
     kinship_explore explore = kinship_explore::lowest; ///< whom the best model is merged with beside the top models
     kinship_merge merge = kinship_merge::linear;       ///< how two models become one
-    std::vector<double> merge_weights = {0.5, 0.5};    ///< linear: of the two models, the better one first; divided by their sum
-    schedule t = 0.5;                                  ///< slerp: 0 gives the first model, 1 the second
-    std::size_t max_gen = 10;                          ///< generations at most; the pairs of the given models are the first
-    std::optional<double> stop_kinship = std::nullopt; ///< stop when the mean kinship of the top models exceeds it; the paper suggests 0.9
-    std::vector<std::string> names = {};               ///< of the given models, in the result; none: their labels
+    std::vector<double> merge_weights = {
+        0.5, 0.5};            ///< linear: of the two models, the better one first; divided by their sum
+    schedule t = 0.5;         ///< slerp: 0 gives the first model, 1 the second
+    std::size_t max_gen = 10; ///< generations at most; the pairs of the given models are the first
+    std::optional<double> stop_kinship =
+        std::nullopt; ///< stop when the mean kinship of the top models exceeds it; the paper suggests 0.9
+    std::vector<std::string> names = {}; ///< of the given models, in the result; none: their labels
 };
 
 struct kinship_search_result {
@@ -77,12 +80,16 @@ class memory_store final : public checkpoint_store {
     std::map<std::string, memory_checkpoint, std::less<>> models_;
 
 public:
-    checkpoint_sink & create(std::string const & name) override { return models_.try_emplace(name, name).first->second; }
+    checkpoint_sink & create(std::string const & name) override {
+        return models_.try_emplace(name, name).first->second;
+    }
     checkpoint & open(std::string const & name) override { return models_.at(name); }
 };
 
 /// The models of a pool as results are: with its rows and types alone, each under a name of its own.
-template <real T> std::vector<std::unique_ptr<mixture_checkpoint<T>>> given_models(model_pool const & pool, std::span<std::string const> names) {
+template <real T>
+std::vector<std::unique_ptr<mixture_checkpoint<T>>> given_models(model_pool const & pool,
+                                                                 std::span<std::string const> names) {
     std::vector<std::unique_ptr<mixture_checkpoint<T>>> models;
     for (std::size_t k = 0; k != pool.size(); ++k) {
         std::vector<double> weights(pool.rows().size() * pool.size());
@@ -124,12 +131,15 @@ template <class B, real T> class mixture_family {
 
 public:
     /// \throws option_error
-    mixture_family(B & be, model_pool const & pool, std::span<std::string const> names, kinship_search_options const & options)
+    mixture_family(B & be, model_pool const & pool, std::span<std::string const> names,
+                   kinship_search_options const & options)
         : be_{be}, pool_{pool}, how_{options.merge}, slerp_{.t = options.t}, models_(given_models<T>(pool, names)) {
         auto const & w = options.merge_weights;
-        expects_option(w.size() == 2 && std::isfinite(w[0]) && std::isfinite(w[1]), "merge_weights", std::to_string(w.size()) + " values", "two finite numbers");
+        expects_option(w.size() == 2 && std::isfinite(w[0]) && std::isfinite(w[1]), "merge_weights",
+                       std::to_string(w.size()) + " values", "two finite numbers");
         auto const sum = w[0] + w[1];
-        expects_option(std::fabs(sum) > 1e-8 * (std::fabs(w[0]) + std::fabs(w[1])), "merge_weights", "a sum of " + std::to_string(sum), "another sum than 0");
+        expects_option(std::fabs(sum) > 1e-8 * (std::fabs(w[0]) + std::fabs(w[1])), "merge_weights",
+                       "a sum of " + std::to_string(sum), "another sum than 0");
         linear_ = {w[0] / sum, w[1] / sum};
     }
     [[nodiscard]] checkpoint & model(std::size_t i) const { return *models_[i]; }
@@ -153,14 +163,16 @@ template <class B, real T, class Merge> class stored_family {
     std::vector<checkpoint *> models_;
 
 public:
-    stored_family(B & be, model_pool const & pool, std::span<std::string const> names, Merge & merge, checkpoint_store & store)
+    stored_family(B & be, model_pool const & pool, std::span<std::string const> names, Merge & merge,
+                  checkpoint_store & store)
         : be_{be}, pool_{pool}, merge_{merge}, store_{store}, given_(given_models<T>(pool, names)) {
         for (auto const & model : given_)
             models_.push_back(model.get());
     }
     [[nodiscard]] checkpoint & model(std::size_t i) const { return *models_[i]; }
     void merge(std::size_t a, std::size_t b, std::string const & name) {
-        model_pool const pair(&pool_.base(), {models_[a], models_[b]}, {.policy = mismatch_policy::intersect, .window = pool_.window()});
+        model_pool const pair(&pool_.base(), {models_[a], models_[b]},
+                              {.policy = mismatch_policy::intersect, .window = pool_.window()});
         merge_(be_, pair, store_.create(name));
         models_.push_back(&store_.open(name));
     }
@@ -191,7 +203,8 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
         auto const [at, fresh] = kinship_.try_emplace(pair_of(a, b), 0);
         if (fresh) {
             tensor_subset x(family_.model(a), merged_names_), y(family_.model(b), merged_names_);
-            model_pool const pair(&pool_.base(), {&x, &y}, {.policy = mismatch_policy::intersect, .window = pool_.window()});
+            model_pool const pair(&pool_.base(), {&x, &y},
+                                  {.policy = mismatch_policy::intersect, .window = pool_.window()});
             at->second = kinship<T>(be_, pair).value(options_.metric, options_.mode, 0, 1);
         }
         return at->second;
@@ -213,7 +226,9 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
         for (std::size_t j = 1; j < models.size(); ++j)
             for (std::size_t i = 0; i != j; ++i)
                 sum += kinship_of(models[i], models[j]);
-        return sum / (static_cast<double>(models.size()) * (static_cast<double>(models.size()) - 1) / 2); // NaN of one model
+        return sum
+               / (static_cast<double>(models.size()) * (static_cast<double>(models.size()) - 1)
+                  / 2); // NaN of one model
     }
     /// \returns whether there was time for it
     bool make(std::size_t a, std::size_t b, kinship_role role, std::size_t generation, std::size_t number) {
@@ -224,7 +239,12 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
         auto const alike = kinship_of(a, b);
         family_.merge(a, b, name);
         double const perf = evaluate_(family_.model(members_.size()));
-        result_.history.push_back({name, {members_[a].name, members_[b].name}, role, perf, alike, perf - (members_[a].perf + members_[b].perf) / 2});
+        result_.history.push_back({name,
+                                   {members_[a].name, members_[b].name},
+                                   role,
+                                   perf,
+                                   alike,
+                                   perf - (members_[a].perf + members_[b].perf) / 2});
         members_.push_back({name, perf, generation});
         return true;
     }
@@ -235,7 +255,10 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
             if (f == best || tried_.contains(pair_of(best, f)))
                 continue;
             auto const x = kinship_of(best, f);
-            if (!std::isnan(x) && (!found || (options_.explore == kinship_explore::lowest ? x < kinship_of(best, *found) : x > kinship_of(best, *found))))
+            if (!std::isnan(x)
+                && (!found
+                    || (options_.explore == kinship_explore::lowest ? x < kinship_of(best, *found)
+                                                                    : x > kinship_of(best, *found))))
                 found = f;
         }
         return found;
@@ -246,7 +269,8 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
         for (std::size_t i = 0; i != best.size(); ++i)
             for (std::size_t j = i + 1; j != best.size(); ++j)
                 if (!tried_.contains(pair_of(best[i], best[j])))
-                    if (!make(best[i], best[j], generation == 1 ? kinship_role::initial : kinship_role::greedy, generation, ++number))
+                    if (!make(best[i], best[j], generation == 1 ? kinship_role::initial : kinship_role::greedy,
+                              generation, ++number))
                         return false;
         if (generation == 1 || options_.explore == kinship_explore::none)
             return true;
@@ -255,8 +279,8 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
     }
 
 public:
-    kinship_searcher(B & be, model_pool const & pool, Family & family, std::span<std::string const> names, Evaluate & evaluate,
-                     kinship_search_options const & options, control<Obs, Stop> ctl)
+    kinship_searcher(B & be, model_pool const & pool, Family & family, std::span<std::string const> names,
+                     Evaluate & evaluate, kinship_search_options const & options, control<Obs, Stop> ctl)
         : be_{be}, pool_{pool}, family_{family}, evaluate_{evaluate}, options_{options}, ctl_{std::move(ctl)} {
         for (auto const & row : pool.rows())
             if (row.merged)
@@ -271,7 +295,8 @@ public:
     }
 
     kinship_search_result run(checkpoint_sink & sink) {
-        std::vector<std::size_t> best(members_.size()); // for the first generation: all of the given ones, in their order
+        std::vector<std::size_t> best(
+            members_.size()); // for the first generation: all of the given ones, in their order
         std::iota(best.begin(), best.end(), std::size_t{0});
         result_.status = status::iteration_limit;
         for (std::size_t generation = 1; generation <= options_.max_gen; ++generation) {
@@ -316,7 +341,8 @@ inline void validate(kinship_search_options const & options, model_pool const & 
     expects_option(options.k >= 1, "k", "0", "at least 1");
     expects_option(options.max_gen >= 1, "max_gen", "0", "at least 1");
     expects_option(!options.stop_kinship || !std::isnan(*options.stop_kinship), "stop_kinship", "NaN", "a number");
-    expects_option(options.names.empty() || options.names.size() == pool.size(), "names", std::to_string(options.names.size()) + " values",
+    expects_option(options.names.empty() || options.names.size() == pool.size(), "names",
+                   std::to_string(options.names.size()) + " values",
                    "one for each of " + std::to_string(pool.size()) + " models");
 }
 /// What the result calls the given models.
@@ -329,13 +355,13 @@ inline std::vector<std::string> given_names(kinship_search_options const & optio
 
 /// Merges pairs of the models, again and again of the best k, and writes the best model found.
 ///
-/// Generation 1 is every pair of the given models. Each later one is the pairs of the best k so far that were not merged
-/// before and, to explore, the best with the older model that kinship chooses of those it was not merged with. The search
-/// ends when the best k stay the same. Ties go to the older model; kinship that is NaN chooses nobody.
+/// Generation 1 is every pair of the given models. Each later one is the pairs of the best k so far that were not
+/// merged before and, to explore, the best with the older model that kinship chooses of those it was not merged with.
+/// The search ends when the best k stay the same. Ties go to the older model; kinship that is NaN chooses nobody.
 ///
 /// \param evaluate double(checkpoint & model): the larger, the better; NaN is worst. Called once for every model
-/// Memory: windows, and rows x models weights for every model made; merged models are computed as they are read. Time: an
-/// evaluation, and a pass over base and parents, for each model made; one more for each candidate of an exploration.
+/// Memory: windows, and rows x models weights for every model made; merged models are computed as they are read. Time:
+/// an evaluation, and a pass over base and parents, for each model made; one more for each candidate of an exploration.
 /// `sink` gets nothing if the search was stopped. \throws option_error, also without a base; what evaluate throws
 template <real T = float, class B, class Evaluate, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T> && std::is_invocable_r_v<double, Evaluate &, checkpoint &>
@@ -344,20 +370,27 @@ kinship_search_result kinship_search(B & be, model_pool const & pool, Evaluate &
     validate(options, pool);
     auto const names = given_names(options, pool);
     mixture_family<B, T> family(be, pool, names, options);
-    return kinship_searcher<B, T, mixture_family<B, T>, Evaluate, Obs, Stop>(be, pool, family, names, evaluate, options, ctl).run(sink);
+    return kinship_searcher<B, T, mixture_family<B, T>, Evaluate, Obs, Stop>(be, pool, family, names, evaluate, options,
+                                                                             ctl)
+        .run(sink);
 }
 
-/// The same with any merge of two, and the models it makes kept in a store; `merge`, `merge_weights` and `t` mean nothing here.
-/// \param merge void(B &, model_pool const & two, checkpoint_sink &): writes the merge of two models; the pool has the base
+/// The same with any merge of two, and the models it makes kept in a store; `merge`, `merge_weights` and `t` mean
+/// nothing here.
+/// \param merge void(B &, model_pool const & two, checkpoint_sink &): writes the merge of two models; the pool has the
+/// base
 template <real T = float, class B, class Merge, class Evaluate, class Obs = no_observer, class Stop = never_stop>
-    requires elementwise<B, T> && std::is_invocable_r_v<double, Evaluate &, checkpoint &> && std::invocable<Merge &, B &, model_pool const &, checkpoint_sink &>
-kinship_search_result kinship_search(B & be, model_pool const & pool, Merge && merge, checkpoint_store & store, Evaluate && evaluate,
-                                     checkpoint_sink & sink, kinship_search_options const & options = {}, control<Obs, Stop> ctl = {}) {
+    requires elementwise<B, T> && std::is_invocable_r_v<double, Evaluate &, checkpoint &>
+             && std::invocable<Merge &, B &, model_pool const &, checkpoint_sink &>
+kinship_search_result kinship_search(B & be, model_pool const & pool, Merge && merge, checkpoint_store & store,
+                                     Evaluate && evaluate, checkpoint_sink & sink,
+                                     kinship_search_options const & options = {}, control<Obs, Stop> ctl = {}) {
     validate(options, pool);
     auto const names = given_names(options, pool);
     using family_type = stored_family<B, T, std::remove_reference_t<Merge>>;
     family_type family(be, pool, names, merge, store);
-    return kinship_searcher<B, T, family_type, Evaluate, Obs, Stop>(be, pool, family, names, evaluate, options, ctl).run(sink);
+    return kinship_searcher<B, T, family_type, Evaluate, Obs, Stop>(be, pool, family, names, evaluate, options, ctl)
+        .run(sink);
 }
 
 } // namespace merge

@@ -64,7 +64,7 @@ public:
 
 struct linear_options {
     std::vector<schedule> weights = {}; ///< of the models; none: all 1
-    bool normalize = true;         ///< divide by the sum of the weights
+    bool normalize = true;              ///< divide by the sum of the weights
 };
 
 /// sum_k w_k theta_k, divided by sum_k w_k if `normalize` (docs/merging.md, 1). One pass, one rounding.
@@ -105,9 +105,9 @@ status average(B & be, model_pool const & pool, checkpoint_sink & sink, average_
 // ---- task arithmetic ------------------------------------------------------------------------------------------------
 
 struct task_arithmetic_options {
-    double scaling = 0.3;          ///< of the sum of the task vectors (lambda)
+    double scaling = 0.3;               ///< of the sum of the task vectors (lambda)
     std::vector<schedule> weights = {}; ///< of the task vectors; none: all 1
-    bool normalize = false;        ///< divide by the sum of the weights
+    bool normalize = false;             ///< divide by the sum of the weights
 };
 
 /// theta_0 + scaling sum_k w_k (theta_k - theta_0), the sum divided by sum_k w_k if `normalize` (docs/merging.md, 1;

@@ -42,7 +42,9 @@ class classifier_objective {
     std::vector<T> probabilities_;            // rows x classes
 
     static constexpr auto positive_part = [](auto const & z, auto const & zero) { return math::max(z, zero); };
-    static constexpr auto where_positive = [](auto const & a, auto const & d, auto const & zero) { return math::select(a > zero, d, zero); };
+    static constexpr auto where_positive = [](auto const & a, auto const & d, auto const & zero) {
+        return math::select(a > zero, d, zero);
+    };
 
     mat<B, T> activation(std::size_t l) {
         return as_matrix(activations_[l].view(), rows_, l == 0 ? layers_[0].inputs : layers_[l - 1].outputs);
@@ -113,7 +115,8 @@ class classifier_objective {
 
 public:
     /// \throws mismatch_error if a layer names no tensor; shape_error if the shapes do not chain
-    classifier_objective(parameter_layout layout, std::vector<dense_layer> const & layers, classifier_options const & options = {})
+    classifier_objective(parameter_layout layout, std::vector<dense_layer> const & layers,
+                         classifier_options const & options = {})
         : layout_{std::move(layout)}, options_{options} {
         expects_option(!layers.empty(), "layers", "none", "at least one");
         for (auto const & d : layers) {
@@ -121,12 +124,14 @@ public:
             auto const & extents = layout_.tensors()[w].extents;
             if (extents.size() != 2 || (!layers_.empty() && layers_.back().outputs != extents[1]))
                 throw shape_error{"tensor '" + d.weight + "': shape " + to_string(extents) + ", expected [outputs, "
-                    + (layers_.empty() ? std::string{"inputs"} : std::to_string(layers_.back().outputs)) + "]"};
+                                  + (layers_.empty() ? std::string{"inputs"} : std::to_string(layers_.back().outputs))
+                                  + "]"};
             std::optional<std::size_t> bias;
             if (!d.bias.empty()) {
                 bias = layout_.find(d.bias);
                 if (auto const & b = layout_.tensors()[*bias].extents; b != shape{extents[0]})
-                    throw shape_error{"tensor '" + d.bias + "': shape " + to_string(b) + ", expected " + to_string(shape{extents[0]})};
+                    throw shape_error{"tensor '" + d.bias + "': shape " + to_string(b) + ", expected "
+                                      + to_string(shape{extents[0]})};
             }
             layers_.push_back({w, bias, extents[1], extents[0]});
         }
@@ -140,7 +145,8 @@ public:
     void set_rows(B & be, std::span<T const> inputs, std::span<std::size_t const> labels = {}) {
         expects_shape(inputs.size() % this->inputs() == 0, "classifier: the inputs are no whole number of rows");
         auto const rows = inputs.size() / this->inputs();
-        expects_shape(labels.size() == rows || (labels.empty() && options_.loss == classifier_loss::entropy), "classifier: one label for each row");
+        expects_shape(labels.size() == rows || (labels.empty() && options_.loss == classifier_loss::entropy),
+                      "classifier: one label for each row");
         for (auto const l : labels)
             expects_shape(l < classes(), "classifier: a label is not below the number of classes");
         if (rows != rows_ || activations_.empty()) {
@@ -170,12 +176,14 @@ public:
             auto const dz = as_matrix(delta.view(), rows_, d.outputs);
             ops::gemm(be, op::transpose, op::none, T(1), dz, activation(l), T(0), weight(g, d));
             if (d.bias)
-                ops::gemm(be, op::none, op::none, T(1), as_matrix(one.view(), 1, rows_), dz, T(0), as_matrix(layout_.slice(g, *d.bias), 1, d.outputs));
+                ops::gemm(be, op::none, op::none, T(1), as_matrix(one.view(), 1, rows_), dz, T(0),
+                          as_matrix(layout_.slice(g, *d.bias), 1, d.outputs));
             if (l == 0)
                 break;
             auto below = be.template allocate<T>(rows_ * d.inputs);
             ops::gemm(be, op::none, op::none, T(1), dz, weight(x, d), T(0), as_matrix(below.view(), rows_, d.inputs));
-            ops::map<T>(be, where_positive, below.view(), cvec<B, T>(activations_[l].view()), cvec<B, T>(below.view()), T(0));
+            ops::map<T>(be, where_positive, below.view(), cvec<B, T>(activations_[l].view()), cvec<B, T>(below.view()),
+                        T(0));
             delta = std::move(below);
         }
         return loss;
@@ -187,7 +195,8 @@ public:
         std::vector<std::size_t> best(rows_);
         for (std::size_t r = 0; r != rows_; ++r) {
             auto const first = probabilities_.begin() + static_cast<std::ptrdiff_t>(r * classes());
-            best[r] = static_cast<std::size_t>(std::max_element(first, first + static_cast<std::ptrdiff_t>(classes())) - first);
+            best[r] = static_cast<std::size_t>(std::max_element(first, first + static_cast<std::ptrdiff_t>(classes()))
+                                               - first);
         }
         return best;
     }

@@ -17,28 +17,33 @@ enum class mismatch_policy : unsigned char {
 
 struct pool_options {
     mismatch_policy policy = mismatch_policy::strict;
-    std::optional<dtype> output_type{};    ///< of floating tensors; unset: that of the base (first model) tensor by tensor
-    std::size_t window = default_window;   ///< elements read at a time from each checkpoint; rounded up to whole summation blocks
+    std::optional<dtype> output_type{}; ///< of floating tensors; unset: that of the base (first model) tensor by tensor
+    std::size_t window =
+        default_window; ///< elements read at a time from each checkpoint; rounded up to whole summation blocks
 };
 
-/// N models and perhaps a base, seen as rows: one for each tensor of the result, in ascending order of the bytes of the name.
+/// N models and perhaps a base, seen as rows: one for each tensor of the result, in ascending order of the bytes of the
+/// name.
 ///
-/// A row is merged if every checkpoint has the tensor with one shape and a floating type, and it is not empty; else it is
-/// copied from the base (first model). Integers and booleans are always copied. Holds no data; refers to the checkpoints.
+/// A row is merged if every checkpoint has the tensor with one shape and a floating type, and it is not empty; else it
+/// is copied from the base (first model). Integers and booleans are always copied. Holds no data; refers to the
+/// checkpoints.
 class model_pool {
 public:
     struct row {
-        tensor_info info;               ///< of the result
-        bool merged;                    ///< whether the method computes it; else it is copied
-        std::vector<std::size_t> index; ///< of the tensor in each model, then in the base if there is one; empty if copied
-        std::size_t reference;          ///< of the tensor in the base (first model)
+        tensor_info info; ///< of the result
+        bool merged;      ///< whether the method computes it; else it is copied
+        std::vector<std::size_t>
+            index;             ///< of the tensor in each model, then in the base if there is one; empty if copied
+        std::size_t reference; ///< of the tensor in the base (first model)
     };
 
     /// \param base may be null. \throws option_error without models; mismatch_error under mismatch_policy::strict
     model_pool(checkpoint * base, std::vector<checkpoint *> models, pool_options const & options = {})
         : models_{std::move(models)}, base_{base}, options_{options} {
         expects_option(!models_.empty(), "models", "none", "at least one checkpoint");
-        options_.window = std::max<std::size_t>(1, (options.window + host::reduction_block - 1) / host::reduction_block) * host::reduction_block;
+        options_.window = std::max<std::size_t>(1, (options.window + host::reduction_block - 1) / host::reduction_block)
+                          * host::reduction_block;
         if (options_.policy == mismatch_policy::strict)
             expect_same_names();
         auto const tensors = reference().tensors();
@@ -94,7 +99,8 @@ private:
         for (auto const * m : models_)
             for (auto const & t : m->tensors())
                 if (!reference().find(t.name))
-                    throw mismatch_error{std::string{m->label()} + ": tensor '" + t.name + "' is not in " + std::string{reference().label()}};
+                    throw mismatch_error{std::string{m->label()} + ": tensor '" + t.name + "' is not in "
+                                         + std::string{reference().label()}};
     }
     void add_row(tensor_info const & t, std::size_t position) {
         row r{t, is_floating(t.type) && t.count() != 0, {}, position};
@@ -103,11 +109,13 @@ private:
             auto const found = source(k).find(t.name);
             auto const where = std::string{source(k).label()} + ": tensor '" + t.name + "' ";
             if (!found)
-                problem = where + "is missing; " + std::string{reference().label()} + " has it with shape " + to_string(t.extents);
+                problem = where + "is missing; " + std::string{reference().label()} + " has it with shape "
+                          + to_string(t.extents);
             else if (auto const & other = source(k).tensors()[*found]; other.extents != t.extents)
                 problem = where + "has shape " + to_string(other.extents) + ", expected " + to_string(t.extents);
             else if (is_floating(other.type) != is_floating(t.type))
-                problem = where + "is of type " + std::string{name_of(other.type)} + ", expected " + std::string{name_of(t.type)};
+                problem = where + "is of type " + std::string{name_of(other.type)} + ", expected "
+                          + std::string{name_of(t.type)};
             else
                 r.index.push_back(*found);
         }
@@ -149,20 +157,26 @@ public:
     [[nodiscard]] model_pool const & pool() const noexcept { return *pool_; }
     [[nodiscard]] model_pool::row const & row() const noexcept { return *row_; }
     /// Position of the row in the pool's rows.
-    [[nodiscard]] std::size_t row_index() const noexcept { return static_cast<std::size_t>(row_ - pool_->rows().data()); }
+    [[nodiscard]] std::size_t row_index() const noexcept {
+        return static_cast<std::size_t>(row_ - pool_->rows().data());
+    }
     [[nodiscard]] std::size_t first() const noexcept { return first_; }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     /// One operand a model, as one operand of a kernel.
-    [[nodiscard]] list<input_operand<B, T>> models() const { return list<input_operand<B, T>>(std::span{operands_}.first(pool_->size())); }
+    [[nodiscard]] list<input_operand<B, T>> models() const {
+        return list<input_operand<B, T>>(std::span{operands_}.first(pool_->size()));
+    }
     [[nodiscard]] input_operand<B, T> const & model(std::size_t k) const { return operands_[k]; }
     [[nodiscard]] input_operand<B, T> const & base() const { return operands_[pool_->size()]; }
 };
 
 /// A method that makes a window of the result from the windows of the pool at the same place: recipe(be, in, out).
-/// `out` is an output_operand<B, T> or a vec<B, T>. `static constexpr bool reads_base = false` spares it the base. What only
-/// the end of the pass tells may come late: `again()` then names the windows to be made once more, and is asked once.
+/// `out` is an output_operand<B, T> or a vec<B, T>. `static constexpr bool reads_base = false` spares it the base. What
+/// only the end of the pass tells may come late: `again()` then names the windows to be made once more, and is asked
+/// once.
 template <class R, class B, class T>
-concept recipe = real<T> && elementwise<B, T> && requires(R & r, B & be, pool_reader<B, T> const & in, output_operand<B, T> out) { r(be, in, out); };
+concept recipe = real<T> && elementwise<B, T>
+                 && requires(R & r, B & be, pool_reader<B, T> const & in, output_operand<B, T> out) { r(be, in, out); };
 
 /// Elements [first, first + count) of row `row` of a pool.
 struct pool_window {
@@ -177,8 +191,9 @@ template <class R> constexpr bool reads_base() {
         return true;
 }
 
-/// Calls f(reader) for every window of every merged row, in order, reading each checkpoint once (the base if asked for).
-/// Between windows the observer is told the elements done of all, and the token is asked. \returns stopped, or converged
+/// Calls f(reader) for every window of every merged row, in order, reading each checkpoint once (the base if asked
+/// for). Between windows the observer is told the elements done of all, and the token is asked. \returns stopped, or
+/// converged
 template <class B, real T, class F, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T>
 status stream(B & be, model_pool const & pool, F && f, control<Obs, Stop> ctl = {}, bool with_base = true) {

@@ -1,5 +1,6 @@
 #pragma once
-/// \file  RegMean (Jin et al., Dataless knowledge fusion, 2023; docs/merging.md, 9): linear layers merged so that, together, they
+/// \file  RegMean (Jin et al., Dataless knowledge fusion, 2023; docs/merging.md, 9): linear layers merged so that,
+/// together, they
 ///        answer their inputs as the models did.
 #include <lathe/linalg/cholesky.hpp>
 #include <lathe/merge/linear.hpp>
@@ -9,34 +10,36 @@ namespace merge {
 
 struct regmean_options {
     double reduce_non_diagonal_ratio = 1; ///< factor of the off-diagonal elements of every Gram matrix (rho); in [0, 1]
-    bool weight_transpose = true;         ///< weights are [outputs, inputs], as of a linear layer; false: [inputs, outputs], as of Conv1D
-    double ridge = 0;                     ///< added to the diagonal of each sum of Gram matrices, times its mean diagonal element; 0: none
+    bool weight_transpose =
+        true;         ///< weights are [outputs, inputs], as of a linear layer; false: [inputs, outputs], as of Conv1D
+    double ridge = 0; ///< added to the diagonal of each sum of Gram matrices, times its mean diagonal element; 0: none
 };
 
 /// What became of one layer.
 struct regmean_layer {
     std::string name;      ///< of the weight
     double ridge;          ///< that was added to the diagonal
-    double smallest_pivot; ///< of the factorisation: the part of one input that the others do not determine. Near 0, distrust it
+    double smallest_pivot; ///< of the factorisation: the part of one input that the others do not determine. Near 0,
+                           ///< distrust it
 };
 struct regmean_result {
     lathe::status status;
     std::vector<regmean_layer> layers; ///< in the order of the pool's rows; the other tensors were averaged
 };
 
-/// Gram matrices of the models, one checkpoint each, by the rows of the pool they belong to. A Gram matrix (the mean of x x^T
-/// over the inputs x of a layer) is named as the weight or as the weight without ".weight".
+/// Gram matrices of the models, one checkpoint each, by the rows of the pool they belong to. A Gram matrix (the mean of
+/// x x^T over the inputs x of a layer) is named as the weight or as the weight without ".weight".
 class gram_pool {
     std::vector<checkpoint *> sources_;
     std::vector<std::optional<std::string>> names_; // by row
 
 public:
-    /// \throws option_error if there are not as many as models; mismatch_error if the Gram matrices do not fit the weights, a
-    /// model lacks one that another has, or a name fits no tensor
+    /// \throws option_error if there are not as many as models; mismatch_error if the Gram matrices do not fit the
+    /// weights, a model lacks one that another has, or a name fits no tensor
     gram_pool(model_pool const & pool, std::span<checkpoint * const> grams, bool weight_transpose)
         : sources_(grams.begin(), grams.end()), names_(pool.rows().size()) {
-        expects_option(sources_.size() == pool.size(), "grams", std::to_string(sources_.size()), "one checkpoint for each of "
-                       + std::to_string(pool.size()) + " models");
+        expects_option(sources_.size() == pool.size(), "grams", std::to_string(sources_.size()),
+                       "one checkpoint for each of " + std::to_string(pool.size()) + " models");
         for (auto * const source : sources_)
             for (auto const & t : source->tensors()) {
                 auto const where = std::string{source->label()} + ": Gram matrix '" + t.name + "' ";
@@ -47,12 +50,14 @@ public:
                     continue;
                 auto const & weight = pool.rows()[*row].info;
                 if (names_[*row] && *names_[*row] != t.name)
-                    throw mismatch_error{where + "is the second of tensor '" + weight.name + "', beside '" + *names_[*row] + "'"};
+                    throw mismatch_error{where + "is the second of tensor '" + weight.name + "', beside '"
+                                         + *names_[*row] + "'"};
                 names_[*row] = t.name;
                 auto const inputs = weight.extents.size() == 2 ? weight.extents[weight_transpose ? 1 : 0] : 0;
                 if (weight.extents.size() != 2 || t.extents != shape{inputs, inputs} || !is_floating(t.type))
-                    throw mismatch_error{where + "of type " + std::string{name_of(t.type)} + " and shape " + to_string(t.extents)
-                                         + " does not fit tensor '" + weight.name + "' of shape " + to_string(weight.extents)};
+                    throw mismatch_error{where + "of type " + std::string{name_of(t.type)} + " and shape "
+                                         + to_string(t.extents) + " does not fit tensor '" + weight.name + "' of shape "
+                                         + to_string(weight.extents)};
             }
         for (auto const & name : names_)
             for (auto * const source : sources_)
@@ -62,7 +67,9 @@ public:
     [[nodiscard]] bool has(std::size_t row) const { return names_[row].has_value(); }
     [[nodiscard]] checkpoint & source(std::size_t model) const { return *sources_[model]; }
     /// Position of the row's Gram matrix in a model's.
-    [[nodiscard]] std::size_t index(std::size_t row, std::size_t model) const { return *sources_[model]->find(*names_[row]); }
+    [[nodiscard]] std::size_t index(std::size_t row, std::size_t model) const {
+        return *sources_[model]->find(*names_[row]);
+    }
     [[nodiscard]] dtype type(std::size_t row) const { return sources_[0]->tensors()[index(row, 0)].type; }
 
 private:
@@ -75,8 +82,8 @@ private:
     }
 };
 
-/// W = W_0 + (sum_i A_i)^-1 sum_i A_i (W_i - W_0), which is (sum A_i)^-1 sum A_i W_i with smaller rounding errors; transposed
-/// where weights are [outputs, inputs]. A_i is the Gram matrix with its off-diagonal elements reduced.
+/// W = W_0 + (sum_i A_i)^-1 sum_i A_i (W_i - W_0), which is (sum A_i)^-1 sum A_i W_i with smaller rounding errors;
+/// transposed where weights are [outputs, inputs]. A_i is the Gram matrix with its off-diagonal elements reduced.
 template <class B, real T> class regmean_recipe {
     model_pool const * pool_;
     gram_pool grams_;
@@ -101,7 +108,8 @@ template <class B, real T> class regmean_recipe {
             host::load(info.type, source.read(index, i * size, size, gram_bytes_).data(), n, line.data());
             for (std::size_t j = 0; j != n; ++j) {
                 if (!std::isfinite(line[j])) [[unlikely]]
-                    throw non_finite_error{std::string{source.label()} + ": Gram matrix '" + info.name + "' holds NaN or infinity"};
+                    throw non_finite_error{std::string{source.label()} + ": Gram matrix '" + info.name
+                                           + "' holds NaN or infinity"};
                 if (j != i)
                     line[j] *= static_cast<T>(options_.reduce_non_diagonal_ratio);
             }
@@ -113,7 +121,8 @@ template <class B, real T> class regmean_recipe {
     /// out := W_k - W_0
     void read_difference(B & be, model_pool::row const & row, std::size_t k, vec<B, T> out) {
         for_each_window(out.n, pool_->window(), [&](std::size_t first, std::size_t count) {
-            ops::map<T>(be, difference, out.sub(first, count), model_reader_.read(be, pool_->model(k), row.index[k], first, count),
+            ops::map<T>(be, difference, out.sub(first, count),
+                        model_reader_.read(be, pool_->model(k), row.index[k], first, count),
                         first_reader_.read(be, pool_->model(0), row.index[0], first, count));
         });
         if (!ops::all_finite(be, out))
@@ -127,7 +136,8 @@ template <class B, real T> class regmean_recipe {
         auto difference_of = be.template allocate<T>(rows * cols);
         change_.emplace(be.template allocate<T>(rows * cols));
         ops::fill(be, T(0), change_->view());
-        auto const A = as_matrix(gram.view(), n, n), D = as_matrix(difference_of.view(), rows, cols), R = as_matrix(change_->view(), rows, cols);
+        auto const A = as_matrix(gram.view(), n, n), D = as_matrix(difference_of.view(), rows, cols),
+                   R = as_matrix(change_->view(), rows, cols);
         double trace = read_gram(be, row_index, 0, n, sum.view());
         for (std::size_t k = 1; k != pool_->size(); ++k) {
             trace += read_gram(be, row_index, k, n, gram.view());
@@ -141,13 +151,18 @@ template <class B, real T> class regmean_recipe {
         auto const ridge = options_.ridge * trace / static_cast<double>(n);
         // What single precision leaves of a pivot, in the file or in the sums here, is noise.
         bool const is_double = std::same_as<T, double> && grams_.type(row_index) == dtype::f64;
-        double const tolerance = 8 * (is_double ? std::numeric_limits<double>::epsilon() : static_cast<double>(std::numeric_limits<float>::epsilon()));
+        double const tolerance = 8
+                                 * (is_double ? std::numeric_limits<double>::epsilon()
+                                              : static_cast<double>(std::numeric_limits<float>::epsilon()));
         try {
-            auto const pivot = linalg::solve_spd(be, as_matrix(sum.view(), n, n), options_.weight_transpose ? op::transpose : op::none, R, ridge, tolerance);
+            auto const pivot =
+                linalg::solve_spd(be, as_matrix(sum.view(), n, n), options_.weight_transpose ? op::transpose : op::none,
+                                  R, ridge, tolerance);
             layers_.push_back({row.info.name, ridge, pivot});
         } catch (singular_error const &) {
-            throw singular_error{"tensor '" + row.info.name + "': the sum of the Gram matrices is singular to working precision; "
-                                 "set ridge, or reduce_non_diagonal_ratio below 1"};
+            throw singular_error{"tensor '" + row.info.name
+                                 + "': the sum of the Gram matrices is singular to working precision; "
+                                   "set ridge, or reduce_non_diagonal_ratio below 1"};
         }
     }
 
@@ -172,21 +187,22 @@ public:
     [[nodiscard]] std::vector<regmean_layer> take_layers() { return std::move(layers_); }
 };
 
-/// Writes the RegMean merge: weights that have Gram matrices W = (sum_i A_i)^-1 sum_i A_i W_i (transposed where they are stored
-/// so), every other tensor the mean of the models. A base only gives types and copied tensors.
+/// Writes the RegMean merge: weights that have Gram matrices W = (sum_i A_i)^-1 sum_i A_i W_i (transposed where they
+/// are stored so), every other tensor the mean of the models. A base only gives types and copied tensors.
 ///
 /// \param grams a checkpoint for each model; its matrices are symmetric and named as the weights, or without ".weight"
 /// Time: for a weight of n inputs and m outputs N m n^2 + n^3 / 3 + 2 m n^2, the solution in double.
 /// Memory: two such weights, two n x n matrices, and those in double for the solution; one layer at a time, whatever N.
-/// \throws singular_error, which names the tensor, unless a ridge makes the sum regular; non_finite_error; mismatch_error and
-/// option_error: gram_pool
+/// \throws singular_error, which names the tensor, unless a ridge makes the sum regular; non_finite_error;
+/// mismatch_error and option_error: gram_pool
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
 regmean_result regmean(B & be, model_pool const & pool, std::span<checkpoint * const> grams, checkpoint_sink & sink,
                        regmean_options const & options = {}, control<Obs, Stop> ctl = {}) {
     auto const rho = options.reduce_non_diagonal_ratio;
     expects_option(rho >= 0 && rho <= 1, "reduce_non_diagonal_ratio", std::to_string(rho), "a number in [0, 1]");
-    expects_option(options.ridge >= 0 && std::isfinite(options.ridge), "ridge", std::to_string(options.ridge), "a finite number, not negative");
+    expects_option(options.ridge >= 0 && std::isfinite(options.ridge), "ridge", std::to_string(options.ridge),
+                   "a finite number, not negative");
     regmean_recipe<B, T> recipe(pool, grams, options);
     auto const status = write<B, T>(be, pool, recipe, sink, ctl);
     return {status, recipe.take_layers()};

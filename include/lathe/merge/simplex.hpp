@@ -14,8 +14,8 @@ namespace merge {
 /// Replaces v by the point of the simplex nearest to it in the Euclidean norm.
 ///
 /// Sorts, finds the largest support whose threshold leaves all of it positive, subtracts the threshold and clips: Held,
-/// Wolfe and Crowder 1974; docs/merging.md, 6.2, of the authors' code, which defines it and never calls it. Sums are taken
-/// in double relative to the largest entry, so a large common part of v costs no digits.
+/// Wolfe and Crowder 1974; docs/merging.md, 6.2, of the authors' code, which defines it and never calls it. Sums are
+/// taken in double relative to the largest entry, so a large common part of v costs no digits.
 /// \throws shape_error if v is empty; non_finite_error if an entry is not finite. Time O(n log n), memory O(n).
 template <real T> void project_simplex(std::span<T> v) {
     expects_shape(!v.empty(), "project_simplex: the vector is empty");

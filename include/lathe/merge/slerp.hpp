@@ -11,7 +11,9 @@ inline constexpr auto pair_products = [](auto & sums, auto const & xs) {
     sums.add(1, xs[1] * xs[1]);
     sums.add(2, xs[0] * xs[1]);
 };
-inline constexpr auto combine_pair = [](auto const & xs, auto const & a, auto const & b) { return a * xs[0] + b * xs[1]; };
+inline constexpr auto combine_pair = [](auto const & xs, auto const & a, auto const & b) {
+    return a * xs[0] + b * xs[1];
+};
 } // namespace kernels
 
 struct slerp_options {
@@ -31,11 +33,12 @@ struct slerp_result {
     std::vector<slerp_tensor> tensors; ///< of the merged rows
 };
 
-/// (sin((1 - t) theta) a + sin(t theta) b) / sin theta, theta the angle between the raw tensors a and b; linear where they are
-/// nearly parallel or antiparallel, and where the angle is not a number, so that NaN and infinity spoil their element only.
+/// (sin((1 - t) theta) a + sin(t theta) b) / sin theta, theta the angle between the raw tensors a and b; linear where
+/// they are nearly parallel or antiparallel, and where the angle is not a number, so that NaN and infinity spoil their
+/// element only.
 ///
-/// Fine-tunes of one base have cosines of 0.999 and more, so most of their tensors are interpolated linearly. A zero tensor
-/// counts as orthogonal: slerp(0, b) = sin(t pi / 2) b.
+/// Fine-tunes of one base have cosines of 0.999 and more, so most of their tensors are interpolated linearly. A zero
+/// tensor counts as orthogonal: slerp(0, b) = sin(t pi / 2) b.
 template <class B, real T> class slerp_recipe {
     std::vector<std::array<T, 2>> factors_; // of the rows
     std::vector<slerp_tensor> tensors_;
@@ -45,7 +48,8 @@ public:
     /// One pass over both models for the angles. \throws option_error unless there are two models, or t has no value
     slerp_recipe(B & be, model_pool const & pool, slerp_options const & options) : factors_(pool.rows().size()) {
         expects_option(pool.size() == 2, "models", std::to_string(pool.size()), "two");
-        expects_option(options.dot_threshold >= 0 && options.dot_threshold <= 1, "dot_threshold", std::to_string(options.dot_threshold), "a number from 0 to 1");
+        expects_option(options.dot_threshold >= 0 && options.dot_threshold <= 1, "dot_threshold",
+                       std::to_string(options.dot_threshold), "a number from 0 to 1");
         expects_option(options.eps >= 0, "eps", std::to_string(options.eps), "a number not below 0");
         schedule_table const t("t", {options.t}, pool, std::nullopt);
         pool_reader<B, T> in(pool);
@@ -58,7 +62,9 @@ public:
                 in.seek(be, row, first, count, false);
                 ops::reduce<T>(be, kernels::pair_products, sums, in.models());
             });
-            auto const length = [&](double square) { return std::sqrt(square) > options.eps ? std::sqrt(square) : 1.0; };
+            auto const length = [&](double square) {
+                return std::sqrt(square) > options.eps ? std::sqrt(square) : 1.0;
+            };
             auto const dot = sums[2] / (length(sums[0]) * length(sums[1]));
             auto const branch = std::fabs(dot) <= options.dot_threshold ? slerp_branch::slerp : slerp_branch::lerp;
             tensors_.push_back({row.info.name, dot, branch});
@@ -68,7 +74,8 @@ public:
             if (branch == slerp_branch::lerp || s == 0 || s == 1 || std::sin(theta) == 0)
                 factors_[r] = {static_cast<T>(1 - s), static_cast<T>(s)};
             else
-                factors_[r] = {static_cast<T>(std::sin((1 - s) * theta) / std::sin(theta)), static_cast<T>(std::sin(s * theta) / std::sin(theta))};
+                factors_[r] = {static_cast<T>(std::sin((1 - s) * theta) / std::sin(theta)),
+                               static_cast<T>(std::sin(s * theta) / std::sin(theta))};
         }
     }
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
@@ -84,7 +91,8 @@ public:
 /// \throws option_error
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T>
-slerp_result slerp(B & be, model_pool const & pool, checkpoint_sink & sink, slerp_options const & options = {}, control<Obs, Stop> ctl = {}) {
+slerp_result slerp(B & be, model_pool const & pool, checkpoint_sink & sink, slerp_options const & options = {},
+                   control<Obs, Stop> ctl = {}) {
     slerp_recipe<B, T> recipe(be, pool, options);
     auto const done = write<B, T>(be, pool, recipe, sink, ctl);
     return {done, recipe.tensors()};

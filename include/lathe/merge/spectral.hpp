@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Merges in the singular vectors of the task vectors: TSV-M, Iso-C and Iso-CTS (docs/merging.md, 11). Matrices (two
+/// \file  Merges in the singular vectors of the task vectors: TSV-M, Iso-C and Iso-CTS (docs/merging.md, 11). Matrices
+/// (two
 ///        extents) are merged so; any other tensor gets the mean of its task vectors.
 #include <lathe/linalg/svd.hpp>
 #include <lathe/merge/linear.hpp>
@@ -25,7 +26,9 @@ template <class B, real T> class task_matrices {
     window_reader<B, T> model_reader_, base_reader_;
 
     static constexpr auto difference = [](auto const & x, auto const & base) { return x - base; };
-    static constexpr auto add_difference = [](auto const & sum, auto const & x, auto const & base) { return sum + (x - base); };
+    static constexpr auto add_difference = [](auto const & sum, auto const & x, auto const & base) {
+        return sum + (x - base);
+    };
 
     template <class F> void for_windows(B & be, std::size_t model, F && f) {
         auto const N = pool_->size();
@@ -36,7 +39,8 @@ template <class B, real T> class task_matrices {
     }
     void expect_finite(B & be, cvec<B, T> x, std::string const & whose) const {
         if (!ops::all_finite(be, x))
-            throw non_finite_error{"tensor '" + row_->info.name + "': the task vector" + whose + " holds NaN or infinity and has no singular vectors"};
+            throw non_finite_error{"tensor '" + row_->info.name + "': the task vector" + whose
+                                   + " holds NaN or infinity and has no singular vectors"};
     }
 
 public:
@@ -76,10 +80,11 @@ template <class B, real T> class triplet_slots {
 
 public:
     triplet_slots(B & be, std::size_t slots, std::size_t rows, std::size_t cols)
-        : rows_{rows}, cols_{cols}, left_{be.template allocate<T>(slots * rows)}, right_{be.template allocate<T>(slots * cols)}, s_(slots) {}
+        : rows_{rows}, cols_{cols}, left_{be.template allocate<T>(slots * rows)},
+          right_{be.template allocate<T>(slots * cols)}, s_(slots) {}
 
-    /// The first `count` triplets of r, from `slot` on. Vectors of singular values that count as 0 are arbitrary: they are
-    /// left zero, so that they take no part in what follows.
+    /// The first `count` triplets of r, from `slot` on. Vectors of singular values that count as 0 are arbitrary: they
+    /// are left zero, so that they take no part in what follows.
     void put(B & be, std::size_t slot, std::size_t count, linalg::svd_result<B, T> & r) {
         auto const move = [&](std::size_t length, vec<B, T> from, vec<B, T> to) {
             auto const known = std::min(count, linalg::rank(r));
@@ -106,8 +111,8 @@ public:
     }
 };
 
-/// theta_0 + scaling Delta where update(be, task_matrices, out) makes the Delta of a matrix, the mean of the task vectors
-/// elsewhere. Holds the Delta of one matrix.
+/// theta_0 + scaling Delta where update(be, task_matrices, out) makes the Delta of a matrix, the mean of the task
+/// vectors elsewhere. Holds the Delta of one matrix.
 template <class B, real T, class Update> class spectral_recipe {
     Update update_;
     T scaling_;
@@ -141,8 +146,8 @@ public:
 
 /// Checks what the spectral methods share, runs the recipe. \throws option_error
 template <real T, class B, class Update, class Obs, class Stop>
-spectral_result merge_spectra(B & be, model_pool const & pool, checkpoint_sink & sink, std::string_view option, double scaling, Update update,
-                              control<Obs, Stop> ctl) {
+spectral_result merge_spectra(B & be, model_pool const & pool, checkpoint_sink & sink, std::string_view option,
+                              double scaling, Update update, control<Obs, Stop> ctl) {
     static_cast<void>(pool.base());
     expects_option(std::isfinite(scaling), option, std::to_string(scaling), "a finite number");
     spectral_recipe<B, T, Update> recipe(pool, scaling, std::move(update));
@@ -153,15 +158,18 @@ spectral_result merge_spectra(B & be, model_pool const & pool, checkpoint_sink &
 // ---- TSV-M ----------------------------------------------------------------------------------------------------------
 
 struct tsv_options {
-    double alpha = 1; ///< of the merged task vector; fusion_bench ignores one given without a decimal point, as its configuration does
+    double alpha = 1; ///< of the merged task vector; fusion_bench ignores one given without a decimal point, as its
+                      ///< configuration does
 };
 
-/// The merged task vector of TSV-M for one matrix of shape m x n: the first trunc(min(m, n) (1/N)) triplets of every model,
-/// their left and right vectors orthogonalised together. The product is one of doubles: 49 models leave nothing of a 49 x 49.
+/// The merged task vector of TSV-M for one matrix of shape m x n: the first trunc(min(m, n) (1/N)) triplets of every
+/// model, their left and right vectors orthogonalised together. The product is one of doubles: 49 models leave nothing
+/// of a 49 x 49.
 template <class B, real T> struct tsv_update {
     spectral_tensor operator()(B & be, task_matrices<B, T> & tasks, vec<B, T> out) const {
         auto const N = tasks.models();
-        auto const r = static_cast<std::size_t>(static_cast<double>(tasks.shorter_side()) * (1.0 / static_cast<double>(N)));
+        auto const r =
+            static_cast<std::size_t>(static_cast<double>(tasks.shorter_side()) * (1.0 / static_cast<double>(N)));
         if (r == 0)
             ops::fill(be, T(0), out);
         else {
@@ -179,13 +187,15 @@ template <class B, real T> struct tsv_update {
 
 /// Writes theta_0 + alpha U diag(s) V^T for every matrix (TSV-Merge; Gargiulo et al., Task singular vectors, 2025).
 ///
-/// Where vectors of different models depend on each other the polar factor is the partial isometry, and a task vector of
-/// lower rank gives fewer triplets; the published code takes arbitrary directions there. Time: N + 2 decompositions of each matrix. Memory: one task vector, one decomposition and
-/// min(m, n) triplets of one matrix, whatever N. Every checkpoint is read twice.
+/// Where vectors of different models depend on each other the polar factor is the partial isometry, and a task vector
+/// of lower rank gives fewer triplets; the published code takes arbitrary directions there. Time: N + 2 decompositions
+/// of each matrix. Memory: one task vector, one decomposition and min(m, n) triplets of one matrix, whatever N. Every
+/// checkpoint is read twice.
 /// \throws option_error, also without a base; non_finite_error for a matrix whose task vector is not finite
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
-spectral_result tsv(B & be, model_pool const & pool, checkpoint_sink & sink, tsv_options const & options = {}, control<Obs, Stop> ctl = {}) {
+spectral_result tsv(B & be, model_pool const & pool, checkpoint_sink & sink, tsv_options const & options = {},
+                    control<Obs, Stop> ctl = {}) {
     return merge_spectra<T>(be, pool, sink, "alpha", options.alpha, tsv_update<B, T>{}, ctl);
 }
 
@@ -195,7 +205,8 @@ struct iso_c_options {
     double scaling = 1; ///< of the merged task vector
 };
 
-/// The sum of the task vectors with every singular value replaced by their mean. Directions in which the sum is 0 stay 0.
+/// The sum of the task vectors with every singular value replaced by their mean. Directions in which the sum is 0 stay
+/// 0.
 template <class B, real T> struct iso_c_update {
     spectral_tensor operator()(B & be, task_matrices<B, T> & tasks, vec<B, T> out) const {
         tasks.read_sum(be, out);
@@ -203,17 +214,21 @@ template <class B, real T> struct iso_c_update {
         auto triplets = linalg::svd(be, sum);
         auto const count = triplets.s.size();
         linalg::isometry(be, triplets, sum);
-        ops::scale(be, static_cast<T>(std::accumulate(triplets.s.begin(), triplets.s.end(), 0.0) / static_cast<double>(count)), out);
+        ops::scale(
+            be, static_cast<T>(std::accumulate(triplets.s.begin(), triplets.s.end(), 0.0) / static_cast<double>(count)),
+            out);
         return {tasks.name(), 0, count};
     }
 };
 
-/// Writes theta_0 + scaling times the isotropic sum of the task vectors for every matrix (Iso-C; Marczak et al., No task left
-/// behind, 2025). Time: one decomposition of each matrix. Memory: one matrix and its decomposition. Every checkpoint is read
-/// twice. \throws option_error, also without a base; non_finite_error for a matrix whose task vectors' sum is not finite
+/// Writes theta_0 + scaling times the isotropic sum of the task vectors for every matrix (Iso-C; Marczak et al., No
+/// task left behind, 2025). Time: one decomposition of each matrix. Memory: one matrix and its decomposition. Every
+/// checkpoint is read twice. \throws option_error, also without a base; non_finite_error for a matrix whose task
+/// vectors' sum is not finite
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
-spectral_result iso_c(B & be, model_pool const & pool, checkpoint_sink & sink, iso_c_options const & options = {}, control<Obs, Stop> ctl = {}) {
+spectral_result iso_c(B & be, model_pool const & pool, checkpoint_sink & sink, iso_c_options const & options = {},
+                      control<Obs, Stop> ctl = {}) {
     return merge_spectra<T>(be, pool, sink, "scaling", options.scaling, iso_c_update<B, T>{}, ctl);
 }
 
@@ -224,8 +239,8 @@ struct iso_cts_options {
     double common_space_fraction = 0.8; ///< of the directions: taken from the sum of the task vectors; in [0, 1]
 };
 
-/// How Iso-CTS shares out s directions among the sum of N task vectors and each of them: fraction s to the sum, rounded so
-/// that the rest divides by N (half to even; down where the sum would be left with less than none).
+/// How Iso-CTS shares out s directions among the sum of N task vectors and each of them: fraction s to the sum, rounded
+/// so that the rest divides by N (half to even; down where the sum would be left with less than none).
 inline spectral_tensor iso_cts_share(std::string name, std::size_t s, double fraction, std::size_t N) {
     auto const wanted = static_cast<std::size_t>(static_cast<double>(s) * fraction);
     auto each = static_cast<std::size_t>(std::nearbyint(static_cast<double>(s - wanted) / static_cast<double>(N)));
@@ -234,8 +249,8 @@ inline spectral_tensor iso_cts_share(std::string name, std::size_t s, double fra
     return {std::move(name), each, s - each * N};
 }
 
-/// Directions of the sum of the task vectors, and of each task vector those that the former leave, orthogonalised together;
-/// every value is the mean of all of them. Unique where the singular values are distinct.
+/// Directions of the sum of the task vectors, and of each task vector those that the former leave, orthogonalised
+/// together; every value is the mean of all of them. Unique where the singular values are distinct.
 template <class B, real T> struct iso_cts_update {
     double fraction;
 
@@ -262,21 +277,24 @@ template <class B, real T> struct iso_cts_update {
             auto triplets = linalg::svd(be, matrix);
             slots.put(be, k * each, each, triplets);
         }
-        std::ranges::fill(slots.values(), std::accumulate(slots.values().begin(), slots.values().end(), 0.0) / static_cast<double>(s));
+        std::ranges::fill(slots.values(),
+                          std::accumulate(slots.values().begin(), slots.values().end(), 0.0) / static_cast<double>(s));
         slots.combine(be, out);
         return share;
     }
 };
 
-/// Writes theta_0 + scaling times the isotropic merge in common and task-specific subspaces for every matrix (Iso-CTS; Marczak
-/// et al. 2025). Time: N + 3 decompositions of each matrix. Memory: one matrix, its decomposition and min(m, n) triplets,
-/// whatever N. Every checkpoint is read up to three times.
+/// Writes theta_0 + scaling times the isotropic merge in common and task-specific subspaces for every matrix (Iso-CTS;
+/// Marczak et al. 2025). Time: N + 3 decompositions of each matrix. Memory: one matrix, its decomposition and min(m, n)
+/// triplets, whatever N. Every checkpoint is read up to three times.
 /// \throws option_error, also without a base; non_finite_error for a matrix whose task vectors are not finite
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
-spectral_result iso_cts(B & be, model_pool const & pool, checkpoint_sink & sink, iso_cts_options const & options = {}, control<Obs, Stop> ctl = {}) {
+spectral_result iso_cts(B & be, model_pool const & pool, checkpoint_sink & sink, iso_cts_options const & options = {},
+                        control<Obs, Stop> ctl = {}) {
     auto const fraction = options.common_space_fraction;
-    expects_option(fraction >= 0 && fraction <= 1, "common_space_fraction", std::to_string(fraction), "a number in [0, 1]");
+    expects_option(fraction >= 0 && fraction <= 1, "common_space_fraction", std::to_string(fraction),
+                   "a number in [0, 1]");
     return merge_spectra<T>(be, pool, sink, "scaling", options.scaling, iso_cts_update<B, T>{fraction}, ctl);
 }
 

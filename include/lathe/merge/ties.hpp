@@ -105,7 +105,7 @@ enum class ties_variant : unsigned char {
            ///< mergekit's election
     fusion_bench, ///< FusionBench, and the authors' own code: the whole task vector is trimmed to `threshold` percent
                   ///< and one more, and all of equal magnitude; zero sums take the majority sign of the whole model
-    fwm,     ///< FW-Merging: the same, keeping 1 - mask_rate
+    fwm,          ///< FW-Merging: the same, keeping 1 - mask_rate
     mergekit ///< every tensor is trimmed by itself, keeping exactly trunc(density n) of its n elements (an error where
              ///< that is none); weighted election, in which zero sums elect plus
 };
@@ -145,8 +145,8 @@ struct ties_result {
 };
 
 /// Rank from the smallest, 1-based, of the magnitude from which on elements stay when a vector of d is trimmed whole,
-/// as published (docs/merging.md, 2): d - trunc(d K), so that trunc(d K) + 1 stay, and all of equal magnitude. \param rate
-/// is the mask_rate of fwm (K = 1 - rate, in percent from 1 on, everything at exactly 100), or the threshold of
+/// as published (docs/merging.md, 2): d - trunc(d K), so that trunc(d K) + 1 stay, and all of equal magnitude. \param
+/// rate is the mask_rate of fwm (K = 1 - rate, in percent from 1 on, everything at exactly 100), or the threshold of
 /// fusion_bench (K = rate, in percent above 1). \throws option_error if the code has no such rank
 inline std::uint64_t kth_of(ties_variant variant, double rate, std::uint64_t d) {
     bool const fwm = variant == ties_variant::fwm;

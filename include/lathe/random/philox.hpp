@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, SC'11): a pure function of key and counter,
+/// \file  Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, SC'11): a pure function of key and
+/// counter,
 ///        so a draw may be split, reordered or made on a device and stays the same bits.
 #include <lathe/config.hpp>
 
@@ -37,8 +38,8 @@ constexpr std::uint64_t fnv1a(std::string_view text) noexcept {
     return h;
 }
 
-/// An endless sequence of numbers in [0, 1). Element i is lane i % 4 of philox({i / 4, purpose, 0}, key), its upper 24 bits
-/// as a fraction, exact in float. As an operand of a kernel it yields elements `first`, `first` + 1, ...
+/// An endless sequence of numbers in [0, 1). Element i is lane i % 4 of philox({i / 4, purpose, 0}, key), its upper 24
+/// bits as a fraction, exact in float. As an operand of a kernel it yields elements `first`, `first` + 1, ...
 struct uniform_stream {
     std::uint64_t seed = 0;
     std::uint32_t purpose = 0; ///< separates draws that share a seed: a model's index, initialisation, sketch, ...
@@ -52,7 +53,9 @@ struct uniform_stream {
             u[i] = static_cast<float>(words[i] >> 8) * 0x1p-24f;
         return u;
     }
-    [[nodiscard]] constexpr float operator[](std::uint64_t i) const noexcept { return quad((first + i) / 4)[(first + i) % 4]; }
+    [[nodiscard]] constexpr float operator[](std::uint64_t i) const noexcept {
+        return quad((first + i) / 4)[(first + i) % 4];
+    }
     /// The stream from element n on.
     [[nodiscard]] constexpr uniform_stream skip(std::uint64_t n) const noexcept { return {seed, purpose, first + n}; }
 };

@@ -62,7 +62,8 @@ concept reflected = std::is_aggregate_v<T> && boost::hana::Struct<T>::value;
 
 /// Calls f(name, pointer to function that gives the field of a value) for every field of T, in order.
 template <reflected T, class F> constexpr void for_each_accessor(F && f) {
-    static_assert(adapted_count<T>() == field_count<T>(), "BOOST_HANA_ADAPT_STRUCT does not list every field of this struct");
+    static_assert(adapted_count<T>() == field_count<T>(),
+                  "BOOST_HANA_ADAPT_STRUCT does not list every field of this struct");
     boost::hana::unpack(boost::hana::accessors<T>(), [&](auto const &... field) {
         (f(std::string_view{boost::hana::first(field).c_str()}, boost::hana::second(field)), ...);
     });
@@ -94,7 +95,8 @@ concept choice = std::is_enum_v<E> && requires { E{0}; };
 
 /// How the compiler spells an enumerator, without its scope; empty if no enumerator has the value.
 template <auto Value> consteval std::string_view enumerator_name() {
-    std::string_view s = __PRETTY_FUNCTION__; // g++: "... [with auto Value = a::b::c; ...]", clang: "... [Value = a::b::c]"
+    std::string_view s =
+        __PRETTY_FUNCTION__; // g++: "... [with auto Value = a::b::c; ...]", clang: "... [Value = a::b::c]"
     s.remove_prefix(s.find("Value = ") + 8);
     s = s.substr(0, s.find_first_of(";]"));
     if (auto const scope = s.find_last_of(":)"); scope != std::string_view::npos) // "(a::b)3" where 3 has no name

@@ -51,7 +51,8 @@ template <> struct codec<merge::schedule> {
         } else if (j.is_number() || (j.is_array() && !j.empty()))
             std::visit([&](auto && v) { s = std::move(v); }, read_nodes(j, path));
         else
-            reject(path, j, "a number, a list of numbers, a list of {filter, value}, or an object from names to numbers");
+            reject(path, j,
+                   "a number, a list of numbers, a list of {filter, value}, or an object from names to numbers");
     }
     /// A number, numbers between commas (a gradient), or JSON.
     static json parse(std::string_view text) {
@@ -113,8 +114,8 @@ inline constexpr auto lathe::reflect::help<lathe::merge::task_arithmetic_options
 
 // ---- sign elections and random masks --------------------------------------------------------------------------------
 
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::ties_options, variant, mask_rate, threshold, density, weights, scaling, lambda, merge_func, consensus, normalize,
-                        rescale, tie_break);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::ties_options, variant, mask_rate, threshold, density, weights, scaling, lambda,
+                        merge_func, consensus, normalize, rescale, tie_break);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::ties_options> = lathe::reflect::help_table({
     {"variant", "whose rules; each has options of its own, which the others refuse or ignore"},
@@ -132,7 +133,8 @@ inline constexpr auto lathe::reflect::help<lathe::merge::ties_options> = lathe::
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::ties_result, status, threshold, kth, kept, majority);
 
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::dare_options, variant, drop, rescale, mask_scale, then, scaling, lambda, weights, normalize, seed);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::dare_options, variant, drop, rescale, mask_scale, then, scaling, lambda, weights,
+                        normalize, seed);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::dare_options> = lathe::reflect::help_table({
     {"variant", "whose rules: every tensor, not vectors (fwm), or keeping the L1 norm (mergekit)"},
@@ -206,7 +208,8 @@ inline constexpr auto lathe::reflect::help<lathe::merge::kinship_options> = lath
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_scores, pcc, cs, cs_signed, ed);
 
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_options, k, metric, mode, explore, merge, merge_weights, t, max_gen, stop_kinship, names);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_options, k, metric, mode, explore, merge, merge_weights, t,
+                        max_gen, stop_kinship, names);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::kinship_search_options> = lathe::reflect::help_table({
     {"k", "models that stay in the running"},
@@ -226,7 +229,8 @@ BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_result, status, given, hist
 
 // ---- Frank-Wolfe ----------------------------------------------------------------------------------------------------
 
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::frank_wolfe_options, method, step, granularity, iters, gap_tolerance, start, start_weights, step_scale, lazy);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::frank_wolfe_options, method, step, granularity, iters, gap_tolerance, start,
+                        start_weights, step_scale, lazy);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::frank_wolfe_options> = lathe::reflect::help_table({
     {"method", "directions of a step: fw, or away and pairwise steps too, which converge faster"},
@@ -239,11 +243,13 @@ inline constexpr auto lathe::reflect::help<lathe::merge::frank_wolfe_options> = 
     {"step_scale", "factor of the steps of the open rule, in (0, 1]"},
     {"lazy", "look at models with weight first, at all only when those stall"},
 });
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::frank_wolfe_result, options, status, iterations, evaluations, passes, objective, gap, weights);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::frank_wolfe_result, options, status, iterations, evaluations, passes, objective,
+                        gap, weights);
 
 // ---- Frank-Wolfe merging as published -------------------------------------------------------------------------------
 
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::adamerging_options, level, lr, init, steps, clamp, betas, adam_eps, entropy_eps, tensor_order);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::adamerging_options, level, lr, init, steps, clamp, betas, adam_eps, entropy_eps,
+                        tensor_order);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::adamerging_options> = lathe::reflect::help_table({
     {"level", "what a coefficient is for: a model (task), or a tensor of a model (layer)"},
@@ -265,7 +271,8 @@ inline constexpr auto lathe::reflect::help<lathe::merge::fw_ties_options> = lath
     {"threshold", "part that moves, in per cent if above 1, as the canonical TIES gives it; 20 if neither is given"},
     {"merge_func", "what becomes of agreeing elements in the start; unset: sum with fusion_bench, else mean"},
 });
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_options, variant, granularity, lmo, init, merge_fn, ties, scaling, step_size, include_initial, max_iters, zero_norm);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_options, variant, granularity, lmo, init, merge_fn, ties, scaling,
+                        step_size, include_initial, max_iters, zero_norm);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::fw_merging_options> = lathe::reflect::help_table({
     {"variant", "whose behaviour; see the reference for what differs"},
@@ -280,11 +287,12 @@ inline constexpr auto lathe::reflect::help<lathe::merge::fw_merging_options> = l
     {"max_iters", "evaluations of the gradient"},
     {"zero_norm", "alignment with a zero tensor: nan as published, or zero; unset: as the variant"},
 });
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_step, t, objective, chosen, score, sums, alignment, step, gamma, threshold);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_step, t, objective, chosen, score, sums, alignment, step, gamma,
+                        threshold);
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_result, status, trace, counts, weight_of_start);
 
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_options, merge_fn, granularity, scaling, step_size, max_iters, zero_norm, ada_iters, ada_coeff, lr, betas,
-                        adam_eps, entropy_eps, tensor_order);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_options, merge_fn, granularity, scaling, step_size, max_iters,
+                        zero_norm, ada_iters, ada_coeff, lr, betas, adam_eps, entropy_eps, tensor_order);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::fw_merging_soft_options> = lathe::reflect::help_table({
     {"merge_fn", "add the differences (task_arithmetic), or weigh them by learned coefficients (adamerging)"},
@@ -301,5 +309,6 @@ inline constexpr auto lathe::reflect::help<lathe::merge::fw_merging_soft_options
     {"entropy_eps", "adamerging: in the logarithm of the entropy"},
     {"tensor_order", "names of the tensors as results list them; none: by their bytes"},
 });
-BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_step, t, objective, chosen, score, step, gamma, losses, coefficients);
+BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_step, t, objective, chosen, score, step, gamma, losses,
+                        coefficients);
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::fw_merging_soft_result, status, trace);

@@ -26,10 +26,10 @@ enum class field_kind : unsigned char { number, integer, boolean, choice, text, 
 struct field_description {
     std::string_view name, text;
     field_kind kind;
-    std::string type;                       ///< in words: "number", "list of numbers", "strict|keep_base|intersect"
-    json value;                             ///< the default; null where it is unset
-    std::vector<field_description> fields;  ///< of a group: an option struct inside the struct
-    json (*parse)(std::string_view);        ///< what a person types, as JSON; from_json judges it
+    std::string type;                      ///< in words: "number", "list of numbers", "strict|keep_base|intersect"
+    json value;                            ///< the default; null where it is unset
+    std::vector<field_description> fields; ///< of a group: an option struct inside the struct
+    json (*parse)(std::string_view);       ///< what a person types, as JSON; from_json judges it
 };
 
 template <documented_options Options> std::vector<field_description> describe(Options const & defaults = {});
@@ -40,7 +40,8 @@ inline std::string shown(json const & value) {
     return s.size() <= 60 ? s : s.substr(0, 57) + "...";
 }
 [[noreturn]] inline void reject(std::string_view path, json const & found, std::string_view expected) {
-    throw option_error{std::string{path}.append(": found ").append(shown(found)).append(", expected ").append(expected)};
+    throw option_error{
+        std::string{path}.append(": found ").append(shown(found)).append(", expected ").append(expected)};
 }
 
 /// How a type of field is written, read and typed. Specialise it for a type of your own:
@@ -70,7 +71,8 @@ struct codec<T> {
     static json parse(std::string_view text) {
         double v = 0;
         auto const [end, problem] = std::from_chars(text.data(), text.data() + text.size(), v);
-        return problem == std::errc{} && end == text.data() + text.size() && std::isfinite(v) ? json(v) : json(std::string{text});
+        return problem == std::errc{} && end == text.data() + text.size() && std::isfinite(v) ? json(v)
+                                                                                              : json(std::string{text});
     }
 };
 
@@ -84,7 +86,8 @@ struct codec<T> {
         auto const limit = std::numeric_limits<T>::max();
         if (j.is_number_unsigned() && j.get<std::uint64_t>() <= limit)
             v = static_cast<T>(j.get<std::uint64_t>());
-        else if (auto const d = j.is_number_float() ? j.get<double>() : -1.0; d >= 0 && d == std::floor(d) && d <= 0x1p53 && d <= static_cast<double>(limit))
+        else if (auto const d = j.is_number_float() ? j.get<double>() : -1.0;
+                 d >= 0 && d == std::floor(d) && d <= 0x1p53 && d <= static_cast<double>(limit))
             v = static_cast<T>(d); // 1e6, and 20.0 of a writer that knows only doubles
         else
             reject(path, j, "an integer from 0 to " + std::to_string(limit));
@@ -223,8 +226,10 @@ template <class T> struct codec<std::map<std::string, T>> {
 template <class T> inline constexpr bool is_optional = false;
 template <class T> inline constexpr bool is_optional<std::optional<T>> = true;
 
-/// The fields that an object gives; the others keep their values. Null makes an optional field unset and leaves any other.
-/// \throws option_error naming the option, what was found and what was expected; of an unknown key with the nearest known one
+/// The fields that an object gives; the others keep their values. Null makes an optional field unset and leaves any
+/// other.
+/// \throws option_error naming the option, what was found and what was expected; of an unknown key with the nearest
+/// known one
 template <reflected T> void read_fields(json const & j, T & value, std::string_view path) {
     if (!j.is_object())
         reject(path.empty() ? "options" : path, j, "an object");
@@ -250,7 +255,8 @@ template <reflected T> struct codec<T> {
     static std::string type() { return "JSON object"; }
     static json write(T const & v) {
         auto j = json::object();
-        for_each_field(v, [&]<class F>(std::string_view name, F const & field) { j[std::string{name}] = codec<F>::write(field); });
+        for_each_field(
+            v, [&]<class F>(std::string_view name, F const & field) { j[std::string{name}] = codec<F>::write(field); });
         return j;
     }
     static void read(json const & j, T & v, std::string_view path) { read_fields(j, v, path); }
@@ -287,7 +293,8 @@ template <documented_options Options> std::vector<field_description> describe(Op
         std::vector<field_description> inner;
         if constexpr (reflected<value>)
             inner = describe<value>();
-        all.push_back({name, help<Options>[all.size()].text, codec<F>::kind, codec<F>::type(), codec<F>::write(field), std::move(inner), &codec<F>::parse});
+        all.push_back({name, help<Options>[all.size()].text, codec<F>::kind, codec<F>::type(), codec<F>::write(field),
+                       std::move(inner), &codec<F>::parse});
     });
     return all;
 }

@@ -24,7 +24,8 @@ template <class T> matrix<T> gram(std::size_t n, std::uint64_t seed = 1) {
 }
 } // namespace
 
-TEMPLATE_TEST_CASE("systems are solved, right-hand sides in columns or in rows", "[spd]", lathe_test::plain_backend<>, eigen_backend) {
+TEMPLATE_TEST_CASE("systems are solved, right-hand sides in columns or in rows", "[spd]", lathe_test::plain_backend<>,
+                   eigen_backend) {
     TestType be;
     auto const n = GENERATE(std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{65}, std::size_t{150});
     auto const a = gram<double>(n);
@@ -56,7 +57,8 @@ TEMPLATE_TEST_CASE("single precision is solved in double", "[spd]", lathe_test::
     CHECK(x(1, 0) == Approx((2 - static_cast<double>(r)) / d).epsilon(1e-6));
 }
 
-TEMPLATE_TEST_CASE("the smallest pivot is what the other unknowns leave open", "[spd]", lathe_test::plain_backend<>, eigen_backend) {
+TEMPLATE_TEST_CASE("the smallest pivot is what the other unknowns leave open", "[spd]", lathe_test::plain_backend<>,
+                   eigen_backend) {
     TestType be;
     matrix<double> a(2, 2), x(2, 1);
     a.values = {4, 2 * 0.6 * 3, 2 * 0.6 * 3, 9}; // correlation 0.6, of unknowns on other scales
@@ -73,11 +75,13 @@ TEMPLATE_TEST_CASE("the smallest pivot is what the other unknowns leave open", "
     CHECK(x(0, 0) == Approx(2));
     CHECK(x(1, 0) == Approx(1 / 1.5));
     a.values = {1, 0.6, 0.6, 1};
-    CHECK_THROWS_AS(linalg::solve_spd(be, a.view(), op::none, x.view(), 0, 0.7), singular_error); // a tolerance of one's own
+    CHECK_THROWS_AS(linalg::solve_spd(be, a.view(), op::none, x.view(), 0, 0.7),
+                    singular_error); // a tolerance of one's own
     a.values = {1, 0.6, 0.6, std::numeric_limits<double>::quiet_NaN()};
     CHECK_THROWS_AS(linalg::solve_spd(be, a.view(), op::none, x.view()), non_finite_error);
     CHECK_THROWS_AS(linalg::solve_spd(be, a.view(), op::transpose, x.view()), shape_error);
-    CHECK_THROWS_WITH(linalg::solve_spd(be, mat_view<double *>(a.values.data(), 1, 2), op::none, x.view()), contains("square"));
+    CHECK_THROWS_WITH(linalg::solve_spd(be, mat_view<double *>(a.values.data(), 1, 2), op::none, x.view()),
+                      contains("square"));
 }
 
 TEST_CASE("any number of threads gives the same bits; pointers need not be plain", "[spd]") {

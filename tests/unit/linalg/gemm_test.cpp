@@ -26,7 +26,8 @@ TEMPLATE_TEST_CASE("the default product is right for every shape, side and facto
             if (beta == 0)
                 c.values[i] = std::numeric_limits<T>::quiet_NaN(); // must not be read
         }
-        ops::gemm(be, ta ? op::transpose : op::none, tb ? op::transpose : op::none, 2, a.view(), b.view(), static_cast<T>(beta), c.view());
+        ops::gemm(be, ta ? op::transpose : op::none, tb ? op::transpose : op::none, 2, a.view(), b.view(),
+                  static_cast<T>(beta), c.view());
         CHECK(lathe_test::distance(c, want) <= tolerance);
     }
 }
@@ -42,8 +43,10 @@ TEST_CASE("the default product takes parts of matrices, and gives the same bits 
     // Columns 10 to 29 of a, rows 5 to 24 of b, into the middle of a larger matrix.
     auto whole = random_matrix<float>(702, 100, 4);
     auto const before = whole;
-    mat_view<float const *> const part_a(a.values.data() + 10, 700, 20, 300), part_b(b.values.data() + 5 * 90, 20, 90, 90);
-    ops::gemm(one, op::none, op::none, 1, part_a, part_b, 0, mat_view<float *>(whole.values.data() + 100 + 5, 700, 90, 100));
+    mat_view<float const *> const part_a(a.values.data() + 10, 700, 20, 300),
+        part_b(b.values.data() + 5 * 90, 20, 90, 90);
+    ops::gemm(one, op::none, op::none, 1, part_a, part_b, 0,
+              mat_view<float *>(whole.values.data() + 100 + 5, 700, 90, 100));
     matrix<float> left(700, 20), right(20, 90), inner(700, 90);
     for (std::size_t i = 0; i != 700; ++i)
         for (std::size_t j = 0; j != 20; ++j)

@@ -1,5 +1,6 @@
 #pragma once
-/// \file  A host backend that brings nothing but memory, so that every default of the library is used, and matrices for tests.
+/// \file  A host backend that brings nothing but memory, so that every default of the library is used, and matrices for
+/// tests.
 #include <lathe/core/ops.hpp>
 #include <lathe/random/philox.hpp>
 
@@ -25,7 +26,9 @@ public:
     [[nodiscard]] Executor & executor() noexcept { return executor_; }
     template <class T> [[nodiscard]] buffer<T> allocate(std::size_t n) { return buffer<T>(n); }
     template <lathe::real T> void upload(std::span<T const> s, lathe::vec_view<T *> y) { std::ranges::copy(s, y.data); }
-    template <lathe::real T> void download(lathe::vec_view<T const *> x, std::span<T> d) { std::copy_n(x.data, x.n, d.begin()); }
+    template <lathe::real T> void download(lathe::vec_view<T const *> x, std::span<T> d) {
+        std::copy_n(x.data, x.n, d.begin());
+    }
     void sync() noexcept {}
 };
 
@@ -55,13 +58,16 @@ template <class T, class B, class V> matrix<T> on_host(B & be, lathe::mat_view<V
     return out;
 }
 /// a b in double, of a transposed if asked.
-template <class T> matrix<double> product(matrix<T> const & a, bool transpose_a, matrix<T> const & b, bool transpose_b) {
-    auto const rows = transpose_a ? a.cols : a.rows, inner = transpose_a ? a.rows : a.cols, cols = transpose_b ? b.rows : b.cols;
+template <class T>
+matrix<double> product(matrix<T> const & a, bool transpose_a, matrix<T> const & b, bool transpose_b) {
+    auto const rows = transpose_a ? a.cols : a.rows, inner = transpose_a ? a.rows : a.cols,
+               cols = transpose_b ? b.rows : b.cols;
     matrix<double> c(rows, cols);
     for (std::size_t i = 0; i != rows; ++i)
         for (std::size_t j = 0; j != cols; ++j)
             for (std::size_t k = 0; k != inner; ++k)
-                c(i, j) += static_cast<double>(transpose_a ? a(k, i) : a(i, k)) * static_cast<double>(transpose_b ? b(j, k) : b(k, j));
+                c(i, j) += static_cast<double>(transpose_a ? a(k, i) : a(i, k))
+                           * static_cast<double>(transpose_b ? b(j, k) : b(k, j));
     return c;
 }
 /// The largest |a - b|; NaN if there is one.

@@ -45,7 +45,8 @@ template <class T, class B> linalg::svd_result<B, T> decompose_and_check(B & be,
 TEMPLATE_TEST_CASE("a decomposition is one, for any shape", "[svd]", float, double) {
     lathe_test::plain_backend<> plain;
     eigen_backend eigen;
-    auto const [rows, cols] = GENERATE(table<std::size_t, std::size_t>({{1, 1}, {1, 6}, {6, 1}, {5, 5}, {9, 4}, {4, 9}, {40, 33}, {33, 70}, {90, 20}}));
+    auto const [rows, cols] = GENERATE(table<std::size_t, std::size_t>(
+        {{1, 1}, {1, 6}, {6, 1}, {5, 5}, {9, 4}, {4, 9}, {40, 33}, {33, 70}, {90, 20}}));
     auto const a = random_matrix<TestType>(rows, cols);
     auto const own = decompose_and_check(plain, a), eigens = decompose_and_check(eigen, a);
     for (std::size_t i = 0; i != own.s.size(); ++i)
@@ -69,7 +70,8 @@ TEST_CASE("singular values are the known ones", "[svd]") {
     CHECK(v(1, 1) == Approx(-1));
 }
 
-TEMPLATE_TEST_CASE("matrices without full rank have orthonormal vectors all the same", "[svd]", lathe_test::plain_backend<>, eigen_backend) {
+TEMPLATE_TEST_CASE("matrices without full rank have orthonormal vectors all the same", "[svd]",
+                   lathe_test::plain_backend<>, eigen_backend) {
     TestType be;
     SECTION("zero") {
         matrix<double> const a(6, 4);
@@ -98,9 +100,11 @@ TEMPLATE_TEST_CASE("matrices without full rank have orthonormal vectors all the 
     }
 }
 
-TEST_CASE("Jacobi finds small singular values to the last digits, and neither overflows nor loses tiny matrices", "[svd]") {
+TEST_CASE("Jacobi finds small singular values to the last digits, and neither overflows nor loses tiny matrices",
+          "[svd]") {
     lathe_test::plain_backend<> be;
-    // B D with an orthogonal-like B and D = diag(1, 1e-8, 1e-16, 1e-24): the values of A are those of D up to a factor near 1.
+    // B D with an orthogonal-like B and D = diag(1, 1e-8, 1e-16, 1e-24): the values of A are those of D up to a factor
+    // near 1.
     auto q = random_matrix<double>(30, 4);
     linalg::polar(be, q.view(), q.view());
     matrix<double> a(30, 4);
@@ -147,7 +151,8 @@ TEMPLATE_TEST_CASE("NaN and infinity have no decomposition", "[svd]", lathe_test
     CHECK_THROWS_AS(linalg::polar(be, a.view(), q.view()), non_finite_error);
 }
 
-TEMPLATE_TEST_CASE("the polar factor is the nearest matrix with orthonormal columns", "[polar]", lathe_test::plain_backend<>, eigen_backend) {
+TEMPLATE_TEST_CASE("the polar factor is the nearest matrix with orthonormal columns", "[polar]",
+                   lathe_test::plain_backend<>, eigen_backend) {
     TestType be;
     auto const a = random_matrix<double>(14, 6);
     matrix<double> q(14, 6);
@@ -173,7 +178,8 @@ TEMPLATE_TEST_CASE("the polar factor is the nearest matrix with orthonormal colu
     CHECK_THROWS_AS(linalg::polar(be, a.view(), wrong.view()), shape_error);
 }
 
-TEMPLATE_TEST_CASE("without full rank the polar factor is a partial isometry, the same on all backends", "[polar]", lathe_test::plain_backend<>, eigen_backend) {
+TEMPLATE_TEST_CASE("without full rank the polar factor is a partial isometry, the same on all backends", "[polar]",
+                   lathe_test::plain_backend<>, eigen_backend) {
     TestType be;
     auto const half = random_matrix<double>(10, 3);
     matrix<double> a(10, 6), q(10, 6), expected(10, 3);

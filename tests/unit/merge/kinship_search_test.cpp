@@ -75,7 +75,9 @@ struct simulation {
         }
         return xy / std::sqrt(xx * yy);
     }
-    [[nodiscard]] bool was_done(std::size_t a, std::size_t b) const { return std::ranges::count(done, std::pair{std::min(a, b), std::max(a, b)}) != 0; }
+    [[nodiscard]] bool was_done(std::size_t a, std::size_t b) const {
+        return std::ranges::count(done, std::pair{std::min(a, b), std::max(a, b)}) != 0;
+    }
     void make(std::size_t a, std::size_t b, std::size_t generation, std::size_t number) {
         done.emplace_back(std::min(a, b), std::max(a, b));
         simulated m{{}, 0, "model-" + std::to_string(generation) + "-" + std::to_string(number), generation};
@@ -146,7 +148,8 @@ merge::kinship_search_options named(std::size_t n, merge::kinship_search_options
 
 TEST_CASE("the search is the printed algorithm", "[kinship_search]") {
     auto const explore = GENERATE(kinship_explore::lowest, kinship_explore::highest, kinship_explore::none);
-    auto const [n, k, generations] = GENERATE(table<std::size_t, std::size_t, std::size_t>({{4, 3, 4}, {5, 2, 5}, {3, 1, 6}, {2, 9, 3}, {1, 3, 3}}));
+    auto const [n, k, generations] =
+        GENERATE(table<std::size_t, std::size_t, std::size_t>({{4, 3, 4}, {5, 2, 5}, {3, 1, 6}, {2, 9, 3}, {1, 3, 3}}));
     fixture f(n);
     auto const options = named(n, {.k = k, .explore = explore, .merge_weights = {1.3, 0.7}, .max_gen = generations});
     simulation expected{f, options};
@@ -186,8 +189,11 @@ TEST_CASE("models that are stored are the same as models computed as they are re
     memory_checkpoint computed, stored;
     merge::memory_store store;
     bool const spherical = GENERATE(false, true);
-    merge::kinship_search_options const options{.merge = spherical ? merge::kinship_merge::slerp : merge::kinship_merge::linear,
-                                                .merge_weights = {0.6, 0.4}, .t = 0.4, .max_gen = 3};
+    merge::kinship_search_options const options{.merge = spherical ? merge::kinship_merge::slerp
+                                                                   : merge::kinship_merge::linear,
+                                                .merge_weights = {0.6, 0.4},
+                                                .t = 0.4,
+                                                .max_gen = 3};
     auto const merge_two = [&](backend & b, merge::model_pool const & two, checkpoint_sink & to) {
         CHECK(two.has_base());
         if (spherical)
@@ -200,7 +206,8 @@ TEST_CASE("models that are stored are the same as models computed as they are re
     REQUIRE(a.history.size() == b.history.size());
     for (std::size_t i = 0; i != a.history.size(); ++i) {
         CHECK(a.history[i].parents == b.history[i].parents);
-        CHECK(a.history[i].perf == Approx(b.history[i].perf).epsilon(1e-5)); // stored ones are rounded in every generation
+        CHECK(a.history[i].perf
+              == Approx(b.history[i].perf).epsilon(1e-5)); // stored ones are rounded in every generation
     }
     CHECK(a.best == b.best);
     CHECK(lathe_test::bytes_of(stored).size() == lathe_test::bytes_of(computed).size());
@@ -214,7 +221,8 @@ TEST_CASE("the best given model is written as it is", "[kinship_search]") {
     memory_checkpoint out;
     std::size_t calls = 0;
     auto const first_is_best = [&](checkpoint & c) { return c.label() == "b" ? 10.0 : -static_cast<double>(++calls); };
-    auto const result = merge::kinship_search<float>(be, f.pool, first_is_best, out, {.k = 2, .names = {"a", "b", "c"}});
+    auto const result =
+        merge::kinship_search<float>(be, f.pool, first_is_best, out, {.k = 2, .names = {"a", "b", "c"}});
     CHECK(result.best == "b");
     CHECK(result.given == std::vector<double>{-1, 10, -2});
     CHECK(result.generations.front().top == std::vector<std::string>{"b", "a"});
@@ -228,7 +236,9 @@ TEST_CASE("NaN is the worst performance, and chooses nobody", "[kinship_search]"
     backend be;
     memory_checkpoint out;
     std::size_t calls = 0;
-    auto const odd = [&](checkpoint &) { return ++calls <= 2 ? static_cast<double>(calls) : std::numeric_limits<double>::quiet_NaN(); };
+    auto const odd = [&](checkpoint &) {
+        return ++calls <= 2 ? static_cast<double>(calls) : std::numeric_limits<double>::quiet_NaN();
+    };
     auto const result = merge::kinship_search<double>(be, f.pool, odd, out, {.k = 2, .names = {"a", "b", "c"}});
     CHECK(result.best == "b");
     CHECK(result.generations.front().top == std::vector<std::string>{"b", "a"});
@@ -261,7 +271,8 @@ TEST_CASE("the search ends when the best models are as alike as asked for, or wh
         ++generations;
         CHECK(p.step == generations);
     };
-    auto const stopped = merge::kinship_search<double>(be, f.pool, f, nothing, {}, control<decltype(observe), stop_after>{observe, {&f.evaluations}});
+    auto const stopped = merge::kinship_search<double>(
+        be, f.pool, f, nothing, {}, control<decltype(observe), stop_after>{observe, {&f.evaluations}});
     CHECK(stopped.status == status::stopped);
     CHECK(stopped.history.size() == 2);
     CHECK(!stopped.best.empty());
@@ -304,7 +315,8 @@ TEST_CASE("tensors that some model lacks take no part in kinship", "[kinship_sea
     merge::model_pool const pool(f.base.get(), models, {.policy = policy});
     memory_checkpoint out;
     auto const evaluate = [](checkpoint & c) { return static_cast<double>(c.label().size()); };
-    auto const result = merge::kinship_search<double>(be, pool, evaluate, out, {.mode = merge::kinship_mode::split, .max_gen = 2});
+    auto const result =
+        merge::kinship_search<double>(be, pool, evaluate, out, {.mode = merge::kinship_mode::split, .max_gen = 2});
     auto const given = merge::kinship<double>(be, pool);
     CHECK(result.history[0].kinship == given.split.at(0, 1).pcc);
     CHECK(out.find("f.scale").has_value() == (policy == merge::mismatch_policy::keep_base));
@@ -314,11 +326,14 @@ TEST_CASE("options of the search are checked", "[kinship_search]") {
     fixture f(2);
     backend be;
     memory_checkpoint out;
-    auto const call = [&](merge::kinship_search_options const & o) { merge::kinship_search<float>(be, f.pool, f, out, o); };
+    auto const call = [&](merge::kinship_search_options const & o) {
+        merge::kinship_search<float>(be, f.pool, f, out, o);
+    };
     CHECK_THROWS_WITH(call({.k = 0}), contains("k:"));
     CHECK_THROWS_WITH(call({.max_gen = 0}), contains("max_gen"));
     CHECK_THROWS_WITH(call({.merge_weights = {1, 2, 3}}), contains("merge_weights"));
     CHECK_THROWS_WITH(call({.merge_weights = {1, -1}}), contains("merge_weights"));
     CHECK_THROWS_WITH(call({.names = {"a"}}), contains("names"));
-    CHECK_THROWS_AS(merge::kinship_search<float>(be, merge::model_pool(nullptr, f.models.pointers), f, out), option_error);
+    CHECK_THROWS_AS(merge::kinship_search<float>(be, merge::model_pool(nullptr, f.models.pointers), f, out),
+                    option_error);
 }

@@ -40,7 +40,8 @@ merge::kinship_scores define(std::vector<double> x, std::vector<double> y, bool 
         cx += (x[i] - mean_x) * (x[i] - mean_x);
         cy += (y[i] - mean_y) * (y[i] - mean_y);
     }
-    return {x.size() == 1 ? nan_value : c / std::sqrt(cx * cy), std::sqrt(xy * xy / (xx * yy)), xy / std::sqrt(xx * yy), std::sqrt(apart)};
+    return {x.size() == 1 ? nan_value : c / std::sqrt(cx * cy), std::sqrt(xy * xy / (xx * yy)), xy / std::sqrt(xx * yy),
+            std::sqrt(apart)};
 }
 
 /// The task vector of model k, tensor by tensor.
@@ -57,7 +58,8 @@ std::vector<std::vector<double>> tasks(memory_checkpoint const & model, memory_c
         }
     return all;
 }
-merge::kinship_scores define(memory_checkpoint const & a, memory_checkpoint const & b, memory_checkpoint const & base, kinship_mode mode, bool low_precision) {
+merge::kinship_scores define(memory_checkpoint const & a, memory_checkpoint const & b, memory_checkpoint const & base,
+                             kinship_mode mode, bool low_precision) {
     auto const x = tasks(a, base), y = tasks(b, base);
     std::vector<double> whole_x, whole_y;
     std::array<double, 4> sum{}, weight{};
@@ -119,7 +121,8 @@ TEMPLATE_TEST_CASE("all pairs, modes and precisions are what their definitions s
                 for (auto const mode : {kinship_mode::full, kinship_mode::split}) {
                     CAPTURE(low, a, b, static_cast<int>(mode));
                     auto const & table = mode == kinship_mode::full ? result.full : result.split;
-                    check_equal(table.at(a, b), define(*models.all[a], *models.all[b], *base, mode, low), std::same_as<TestType, float> && !low ? 2e-6 : 1e-12);
+                    check_equal(table.at(a, b), define(*models.all[a], *models.all[b], *base, mode, low),
+                                std::same_as<TestType, float> && !low ? 2e-6 : 1e-12);
                     CHECK(table.at(b, a).ed == table.at(a, b).ed);
                 }
     }
@@ -157,7 +160,7 @@ TEST_CASE("what is not defined is NaN", "[kinship]") {
     CHECK(frozen.ed == Approx(std::sqrt(5.0)));
     auto const low = vectors(base, x, base).scores({.low_precision = true});
     CHECK(std::isnan(low.cs));
-    CHECK(std::isnan(low.ed)); // 0 / 0 in every element
+    CHECK(std::isnan(low.ed));                        // 0 / 0 in every element
     std::vector<double> const shifted{1.1, 2.1, 3.1}; // constant up to rounding
     auto const constant = vectors(base, x, shifted).scores();
     CHECK(std::isnan(constant.pcc));
@@ -184,7 +187,8 @@ TEST_CASE("nothing cancels: large means, nearly equal models", "[kinship]") {
     for (std::size_t i = 0; i != 20000; ++i) {
         x.push_back(static_cast<double>(static_cast<float>(100 + 0.01 * noise[i]))); // the mean is 10^4 deviations
         y.push_back(static_cast<double>(static_cast<float>(-50 + 0.01 * (noise[i] + other[i]))));
-        nearly.push_back(static_cast<double>(static_cast<float>(noise[i] + 1e-5 * other[i]))); // and their distance 1e-5 of the length
+        nearly.push_back(static_cast<double>(
+            static_cast<float>(noise[i] + 1e-5 * other[i]))); // and their distance 1e-5 of the length
     }
     check_equal(vectors(base, x, y).scores<float>(), define(x, y, false), 1e-5);
     check_equal(vectors(base, x, y).scores<double>(), define(x, y, false), 1e-9);
@@ -223,9 +227,12 @@ TEST_CASE("windows, threads and the company of other models do not show", "[kins
     backend one;
     lathe_test::plain_backend<thread_pool> three(3);
     for (bool const low : {false, true}) {
-        auto const a = merge::kinship<float>(one, merge::model_pool(base.get(), models.pointers), {.low_precision = low});
-        auto const b = merge::kinship<float>(three, merge::model_pool(base.get(), models.pointers, {.window = 4096}), {.low_precision = low});
-        auto const c = merge::kinship<float>(one, merge::model_pool(base.get(), {models.pointers[2], models.pointers[0]}), {.low_precision = low});
+        auto const a =
+            merge::kinship<float>(one, merge::model_pool(base.get(), models.pointers), {.low_precision = low});
+        auto const b = merge::kinship<float>(three, merge::model_pool(base.get(), models.pointers, {.window = 4096}),
+                                             {.low_precision = low});
+        auto const c = merge::kinship<float>(
+            one, merge::model_pool(base.get(), {models.pointers[2], models.pointers[0]}), {.low_precision = low});
         for (auto const m : {kinship_metric::pcc, kinship_metric::cs_signed, kinship_metric::ed})
             for (auto const mode : {kinship_mode::full, kinship_mode::split}) {
                 CHECK(a.value(m, mode, 0, 2) == b.value(m, mode, 0, 2));
@@ -256,8 +263,10 @@ TEST_CASE("tensors one by one, on request; every model of a pool; pointers that 
 
     testing::archetype<testing::floor::elementwise> device;
     for (bool const low : {false, true}) {
-        auto const here = merge::kinship<float>(be, pool, {.low_precision = low}), there = merge::kinship<float>(device, pool, {.low_precision = low});
-        check_equal(there.full.at(1, 2), here.full.at(1, 2), low ? 1e-3 : 1e-5); // in 8 bits a quotient near one half may differ
+        auto const here = merge::kinship<float>(be, pool, {.low_precision = low}),
+                   there = merge::kinship<float>(device, pool, {.low_precision = low});
+        check_equal(there.full.at(1, 2), here.full.at(1, 2),
+                    low ? 1e-3 : 1e-5); // in 8 bits a quotient near one half may differ
     }
 }
 
@@ -271,6 +280,7 @@ TEST_CASE("kinship needs a base, and stops when asked", "[kinship]") {
     };
     merge::model_pool const pool(base.get(), models.pointers);
     for (bool const low : {false, true})
-        CHECK(merge::kinship<float>(be, pool, {.low_precision = low}, control<no_observer, at_once>{}).status == status::stopped);
+        CHECK(merge::kinship<float>(be, pool, {.low_precision = low}, control<no_observer, at_once>{}).status
+              == status::stopped);
     CHECK(merge::kinship<float>(be, merge::model_pool(base.get(), {models.pointers[0]})).full.models() == 1);
 }

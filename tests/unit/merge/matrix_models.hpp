@@ -7,13 +7,15 @@
 
 namespace lathe_test {
 
-inline void set(lathe::memory_checkpoint & c, std::string const & name, matrix<double> const & m, lathe::dtype type = lathe::dtype::f64) {
+inline void set(lathe::memory_checkpoint & c, std::string const & name, matrix<double> const & m,
+                lathe::dtype type = lathe::dtype::f64) {
     lathe::tensor_info const info{name, type, {m.rows, m.cols}};
     std::vector<std::byte> bytes(info.bytes());
     lathe::host::store(type, m.values.data(), m.values.size(), bytes.data());
     c.set(info, bytes);
 }
-inline void set(lathe::memory_checkpoint & c, std::string const & name, std::vector<double> const & v, lathe::dtype type = lathe::dtype::f64) {
+inline void set(lathe::memory_checkpoint & c, std::string const & name, std::vector<double> const & v,
+                lathe::dtype type = lathe::dtype::f64) {
     lathe::tensor_info const info{name, type, {v.size()}};
     std::vector<std::byte> bytes(info.bytes());
     lathe::host::store(type, v.data(), v.size(), bytes.data());

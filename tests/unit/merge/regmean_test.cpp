@@ -21,7 +21,8 @@ struct family {
     std::vector<checkpoint *> pointers, grams;
     std::vector<matrix<double>> weights, inputs;
 
-    explicit family(std::size_t n, std::size_t outputs = 4, std::size_t inputs_of = 6, std::string const & name = "fc", dtype type = dtype::f64) {
+    explicit family(std::size_t n, std::size_t outputs = 4, std::size_t inputs_of = 6, std::string const & name = "fc",
+                    dtype type = dtype::f64) {
         for (std::size_t k = 0; k != n; ++k) {
             weights.push_back(lathe_test::random_matrix<double>(outputs, inputs_of, 10 + k));
             inputs.push_back(lathe_test::random_matrix<double>(20, inputs_of, 20 + k));
@@ -65,7 +66,8 @@ TEST_CASE("the merged layer answers all inputs best", "[regmean]") {
     CHECK(result.layers[0].name == "fc.weight");
     CHECK(result.layers[0].ridge == 0);
     CHECK(result.layers[0].smallest_pivot > 0.01);
-    auto mean = plus(plus(lathe_test::get(*f.models[0], "fc.bias"), lathe_test::get(*f.models[1], "fc.bias")), lathe_test::get(*f.models[2], "fc.bias"));
+    auto mean = plus(plus(lathe_test::get(*f.models[0], "fc.bias"), lathe_test::get(*f.models[1], "fc.bias")),
+                     lathe_test::get(*f.models[2], "fc.bias"));
     CHECK(distance(lathe_test::get(out, "fc.bias"), plus(matrix<double>(1, 4), mean, 1.0 / 3)) < 1e-15);
 }
 
@@ -91,7 +93,9 @@ TEST_CASE("special cases in closed form", "[regmean]") {
         for (auto const & g : f.gram_files)
             lathe_test::set(*g, "fc", f.gram(0));
         merge::regmean<double>(be, pool, f.grams, out, {.reduce_non_diagonal_ratio = 0.7});
-        CHECK(distance(lathe_test::get(out, "fc.weight"), plus(matrix<double>(4, 6), plus(plus(f.weights[0], f.weights[1]), f.weights[2]), 1.0 / 3)) < 1e-13);
+        CHECK(distance(lathe_test::get(out, "fc.weight"),
+                       plus(matrix<double>(4, 6), plus(plus(f.weights[0], f.weights[1]), f.weights[2]), 1.0 / 3))
+              < 1e-13);
     }
     SECTION("equal models stay what they are, however bad the Gram matrices") {
         for (std::size_t k = 0; k != 3; ++k) {
@@ -111,14 +115,17 @@ TEST_CASE("weights stored as [inputs, outputs] are the same merge", "[regmean]")
     family f(3);
     backend be;
     memory_checkpoint usual, conv;
-    merge::regmean<double>(be, merge::model_pool(nullptr, f.pointers), f.grams, usual, {.reduce_non_diagonal_ratio = 0.8});
+    merge::regmean<double>(be, merge::model_pool(nullptr, f.pointers), f.grams, usual,
+                           {.reduce_non_diagonal_ratio = 0.8});
     for (std::size_t k = 0; k != 3; ++k)
         lathe_test::set(*f.models[k], "fc.weight", transposed(f.weights[k]));
-    merge::regmean<double>(be, merge::model_pool(nullptr, f.pointers), f.grams, conv, {.reduce_non_diagonal_ratio = 0.8, .weight_transpose = false});
+    merge::regmean<double>(be, merge::model_pool(nullptr, f.pointers), f.grams, conv,
+                           {.reduce_non_diagonal_ratio = 0.8, .weight_transpose = false});
     CHECK(distance(transposed(lathe_test::get(conv, "fc.weight")), lathe_test::get(usual, "fc.weight")) < 1e-13);
 }
 
-TEST_CASE("a Gram matrix may be named as the weight; the order of models, windows and threads do not matter", "[regmean]") {
+TEST_CASE("a Gram matrix may be named as the weight; the order of models, windows and threads do not matter",
+          "[regmean]") {
     family f(3, 900, 6), g(3, 900, 6, "fc.weight");
     backend be;
     lathe_test::plain_backend<thread_pool> three(3);
@@ -159,7 +166,8 @@ TEST_CASE("a singular sum is an error, a ridge makes it regular and is reported"
     CHECK_NOTHROW(merge::regmean<double>(be, pool, f.grams, out, {.reduce_non_diagonal_ratio = 0.9}));
 }
 
-TEST_CASE("RegMean works where pointers are not plain, and holds one layer whatever the number of models", "[regmean]") {
+TEST_CASE("RegMean works where pointers are not plain, and holds one layer whatever the number of models",
+          "[regmean]") {
     std::vector<std::size_t> peaks;
     for (auto const n : std::vector<std::size_t>{2, 5}) {
         family const f(n);
@@ -224,7 +232,8 @@ TEST_CASE("Gram matrices that do not fit are named", "[regmean]") {
         CHECK_THROWS_AS(call(), non_finite_error);
     }
     SECTION("options") {
-        CHECK_THROWS_WITH(merge::regmean<double>(be, pool, f.grams, out, {.reduce_non_diagonal_ratio = 2}), contains("reduce_non_diagonal_ratio"));
+        CHECK_THROWS_WITH(merge::regmean<double>(be, pool, f.grams, out, {.reduce_non_diagonal_ratio = 2}),
+                          contains("reduce_non_diagonal_ratio"));
         CHECK_THROWS_WITH(merge::regmean<double>(be, pool, f.grams, out, {.ridge = -1}), contains("ridge"));
     }
 }

@@ -75,7 +75,8 @@ std::vector<double> singular_values(matrix<double> const & a) {
 
 enum class method { tsv, iso_c, iso_cts };
 template <class T = double, class B>
-merge::spectral_result run(method m, B & be, merge::model_pool const & pool, memory_checkpoint & out, double scaling = 1) {
+merge::spectral_result run(method m, B & be, merge::model_pool const & pool, memory_checkpoint & out,
+                           double scaling = 1) {
     switch (m) {
     case method::tsv: return merge::tsv<T>(be, pool, out, {.alpha = scaling});
     case method::iso_c: return merge::iso_c<T>(be, pool, out, {.scaling = scaling});
@@ -223,17 +224,23 @@ TEST_CASE("49 models leave nothing of a 49 x 49 matrix: the product is one of do
     auto const result = merge::tsv<double>(be, merge::model_pool(&base, std::vector<checkpoint *>(49, &model)), out);
     CHECK(result.tensors[0].from_each == 0);
     CHECK(lathe_test::bytes_of(out) == lathe_test::bytes_of(base));
-    CHECK(merge::tsv<double>(be, merge::model_pool(&base, std::vector<checkpoint *>(7, &model)), out).tensors[0].from_each == 7);
+    CHECK(
+        merge::tsv<double>(be, merge::model_pool(&base, std::vector<checkpoint *>(7, &model)), out).tensors[0].from_each
+        == 7);
 }
 
 TEST_CASE("Iso-CTS shares out all directions", "[spectral]") {
-    auto const [s, fraction, N, common] = GENERATE(table<std::size_t, double, std::size_t, std::size_t>({
-        {8, 0.5, 4, 4}, {7, 0.5, 4, 3}, {7, 0.5, 6, 1},
-        {10, 0.5, 2, 6},   // (10 - 5) / 2 = 2.5 rounds to the even 2
-        {14, 0.5, 2, 6},   // 3.5 rounds to 4
-        {1, 0.5, 4, 1},    // a row
-        {3, 0.0, 4, 3},    // 4 directions of 3: down to none
-        {8, 0.0, 4, 0}, {8, 1.0, 3, 8}, {10, 0.8, 8, 10}}));
+    auto const [s, fraction, N, common] = GENERATE(table<std::size_t, double, std::size_t, std::size_t>(
+        {{8, 0.5, 4, 4},
+         {7, 0.5, 4, 3},
+         {7, 0.5, 6, 1},
+         {10, 0.5, 2, 6}, // (10 - 5) / 2 = 2.5 rounds to the even 2
+         {14, 0.5, 2, 6}, // 3.5 rounds to 4
+         {1, 0.5, 4, 1},  // a row
+         {3, 0.0, 4, 3},  // 4 directions of 3: down to none
+         {8, 0.0, 4, 0},
+         {8, 1.0, 3, 8},
+         {10, 0.8, 8, 10}}));
     auto const share = merge::iso_cts_share("w", s, fraction, N);
     CHECK(share.common == common);
     CHECK(share.common + N * share.from_each == s);
@@ -286,9 +293,11 @@ TEST_CASE("spectral methods name what is wrong", "[spectral]") {
     memory_checkpoint out;
     auto const m = GENERATE(method::tsv, method::iso_c, method::iso_cts);
     CHECK_THROWS_AS(run(m, be, merge::model_pool(nullptr, f.pointers), out), option_error);
-    CHECK_THROWS_AS(run(m, be, merge::model_pool(&f.base, f.pointers), out, std::numeric_limits<double>::quiet_NaN()), option_error);
-    CHECK_THROWS_WITH(merge::iso_cts<double>(be, merge::model_pool(&f.base, f.pointers), out, {.common_space_fraction = 1.5}),
-                      contains("common_space_fraction"));
+    CHECK_THROWS_AS(run(m, be, merge::model_pool(&f.base, f.pointers), out, std::numeric_limits<double>::quiet_NaN()),
+                    option_error);
+    CHECK_THROWS_WITH(
+        merge::iso_cts<double>(be, merge::model_pool(&f.base, f.pointers), out, {.common_space_fraction = 1.5}),
+        contains("common_space_fraction"));
     auto broken = lathe_test::get(*f.models[1], "wide.weight");
     broken(2, 2) = std::numeric_limits<double>::infinity();
     lathe_test::set(*f.models[1], "wide.weight", broken);

@@ -33,10 +33,12 @@ struct single_result {
 } // namespace
 
 BOOST_HANA_ADAPT_STRUCT(inner_options, rate, limit);
-BOOST_HANA_ADAPT_STRUCT(outer_options, scale, steps, small, quick, paint, name, weights, palette, threshold, list, extra, inner, by_name);
+BOOST_HANA_ADAPT_STRUCT(outer_options, scale, steps, small, quick, paint, name, weights, palette, threshold, list,
+                        extra, inner, by_name);
 BOOST_HANA_ADAPT_STRUCT(single_result, rows);
 template <>
-inline constexpr auto lathe::reflect::help<inner_options> = lathe::reflect::help_table({{"rate", "first text"}, {"limit", "second text"}});
+inline constexpr auto lathe::reflect::help<inner_options> =
+    lathe::reflect::help_table({{"rate", "first text"}, {"limit", "second text"}});
 
 // What keeps a description complete.
 static_assert(reflect::field_count<outer_options>() == 13 && reflect::field_count<inner_options>() == 2);
@@ -61,17 +63,31 @@ std::string problem(char const * text) {
 } // namespace
 
 TEST_CASE("options: every field goes to JSON and comes back") {
-    outer_options o{.scale = 0.1, .steps = 3, .small = 255, .quick = true, .paint = colour::blue, .name = "\u00e9", .weights = {1, -0.3},
-        .palette = {colour::red}, .threshold = {}, .list = std::vector<double>{}, .extra = inner_options{1e-300, 2.0}, .inner = {}, .by_name = {{"a.b", 1.5}}};
+    outer_options o{.scale = 0.1,
+                    .steps = 3,
+                    .small = 255,
+                    .quick = true,
+                    .paint = colour::blue,
+                    .name = "\u00e9",
+                    .weights = {1, -0.3},
+                    .palette = {colour::red},
+                    .threshold = {},
+                    .list = std::vector<double>{},
+                    .extra = inner_options{1e-300, 2.0},
+                    .inner = {},
+                    .by_name = {{"a.b", 1.5}}};
     auto const j = reflect::to_json(o);
     CHECK(j.dump()
-          == "{\"scale\":0.1,\"steps\":3,\"small\":255,\"quick\":true,\"paint\":\"blue\",\"name\":\"\u00e9\",\"weights\":[1.0,-0.3],\"palette\":[\"red\"],"
-             "\"threshold\":null,\"list\":[],\"extra\":{\"rate\":1e-300,\"limit\":2.0},\"inner\":{\"rate\":0.5,\"limit\":null},\"by_name\":{\"a.b\":1.5}}");
+          == "{\"scale\":0.1,\"steps\":3,\"small\":255,\"quick\":true,\"paint\":\"blue\",\"name\":\"\u00e9\","
+             "\"weights\":[1.0,-0.3],\"palette\":[\"red\"],"
+             "\"threshold\":null,\"list\":[],\"extra\":{\"rate\":1e-300,\"limit\":2.0},\"inner\":{\"rate\":0.5,"
+             "\"limit\":null},\"by_name\":{\"a.b\":1.5}}");
     CHECK(reflect::to_json(reflect::options_from<outer_options>(json::parse(j.dump()))) == j);
 }
 
 TEST_CASE("options: what is not given keeps its default, null unsets") {
-    auto const o = reflect::options_from<outer_options>(json::parse(R"({"threshold": null, "scale": null, "steps": 1e3, "extra": {}})"));
+    auto const o = reflect::options_from<outer_options>(
+        json::parse(R"({"threshold": null, "scale": null, "steps": 1e3, "extra": {}})"));
     CHECK_FALSE(o.threshold);
     CHECK(o.scale == 1);
     CHECK(o.steps == 1000);
@@ -95,7 +111,8 @@ TEST_CASE("options: errors name the option, what was found and what was expected
     CHECK(problem(R"({"extra": {"rate": []}})") == "extra.rate: found [], expected a number");
     CHECK(problem(R"({"by_name": {"k": "v"}})") == "by_name['k']: found \"v\", expected a number");
     CHECK(problem("[]") == "options: found [], expected an object");
-    CHECK_THAT(problem(("{\"scale\": \"" + std::string(1000, 'x') + "\"}").c_str()), contains("xxx..., expected a number"));
+    CHECK_THAT(problem(("{\"scale\": \"" + std::string(1000, 'x') + "\"}").c_str()),
+               contains("xxx..., expected a number"));
 }
 
 TEST_CASE("options: an error leaves the value as it was") {

@@ -10,15 +10,17 @@
 LATHE_NAMESPACE_BEGIN
 
 /// Host memory, Eigen's products and factorisations, kernels on the threads of E. Any contiguous memory is an operand
-/// without a copy: Eigen::Map and Eigen vectors through `view`, std::span through `view_of`, files through a memory map.
+/// without a copy: Eigen::Map and Eigen vectors through `view`, std::span through `view_of`, files through a memory
+/// map.
 template <executor E = thread_pool> class basic_eigen_backend {
     E executor_;
 
     template <class T> using row_major = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     template <class T> static auto as_eigen(mat_view<T *> m) {
         using matrix = std::conditional_t<std::is_const_v<T>, row_major<std::remove_const_t<T>> const, row_major<T>>;
-        return Eigen::Map<matrix, Eigen::Unaligned, Eigen::OuterStride<>>(m.data, static_cast<Eigen::Index>(m.rows),
-            static_cast<Eigen::Index>(m.cols), Eigen::OuterStride<>(static_cast<Eigen::Index>(m.ld)));
+        return Eigen::Map<matrix, Eigen::Unaligned, Eigen::OuterStride<>>(
+            m.data, static_cast<Eigen::Index>(m.rows), static_cast<Eigen::Index>(m.cols),
+            Eigen::OuterStride<>(static_cast<Eigen::Index>(m.ld)));
     }
 
 public:
@@ -91,7 +93,8 @@ public:
         bool const wide = a.rows < a.cols;
         auto const & long_side = wide ? right : left;
         auto const & short_side = wide ? left : right;
-        matrix m = wide ? matrix(as_eigen(a).transpose().template cast<double>()) : matrix(as_eigen(a).template cast<double>());
+        matrix m = wide ? matrix(as_eigen(a).transpose().template cast<double>())
+                        : matrix(as_eigen(a).template cast<double>());
         Eigen::HouseholderQR<matrix> qr;
         bool const reduce = m.rows() >= 2 * m.cols();
         if (reduce) {
@@ -122,7 +125,8 @@ public:
         Eigen::LLT<matrix, Eigen::Lower> const solver(std::move(m));
         if (solver.info() != Eigen::Success || !(diagonal.minCoeff() > 0))
             return 0;
-        matrix y = o == op::none ? matrix(as_eigen(x).template cast<double>()) : matrix(as_eigen(x).transpose().template cast<double>());
+        matrix y = o == op::none ? matrix(as_eigen(x).template cast<double>())
+                                 : matrix(as_eigen(x).transpose().template cast<double>());
         solver.solveInPlace(y);
         if (o == op::none)
             as_eigen(x) = y.template cast<T>();
