@@ -128,11 +128,12 @@ public:
         : count_{static_cast<double>(count)}, mean_x_{shift_x + sums[0] / count_}, mean_y_{shift_y + sums[1] / count_},
           xx_{sums[2] - sums[0] * (sums[0] / count_)}, yy_{sums[3] - sums[1] * (sums[1] / count_)},
           xy_{sums[4] - sums[0] * (sums[1] / count_)}, squared_distance_{sums[5]} {
-        // The square of the deviation of a constant vector is rounding.
-        if (xx_ <= 64 * epsilon * sums[2])
-            xx_ = 0;
-        if (yy_ <= 64 * epsilon * sums[3])
-            yy_ = 0;
+        // The square of the deviation of a constant vector is rounding: a lane sums lane_terms terms, three sums meet.
+        auto const rounding = 3 * static_cast<double>(host::lane_terms) * epsilon;
+        if (xx_ <= rounding * sums[2])
+            xx_ = xy_ = 0;
+        if (yy_ <= rounding * sums[3])
+            yy_ = xy_ = 0;
     }
     /// Those of both pieces of the vectors, end to end (Chan, Golub and LeVeque 1979).
     void append(pair_moments const & b) {
