@@ -27,7 +27,7 @@ std::vector<std::byte> const & array(lathe::dtype type, std::size_t which) {
     return bytes;
 }
 void report(benchmark::State & state, std::size_t bytes) {
-    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * bytes));
+    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(bytes));
 }
 
 void read(benchmark::State & state) {

@@ -86,8 +86,8 @@ void run(std::filesystem::path const & data, std::filesystem::path const & out, 
             fine_tune(be, base, t, train_rows, out, "irrelevant-" + std::to_string(irrelevant.size())));
 
     std::vector<mixture> mixtures;
-    for (std::size_t const r : {2, 4, 8})
-        for (std::size_t const i : {0, 4, 8, 16})
+    for (std::size_t const r : std::vector<std::size_t>{2, 4, 8})
+        for (std::size_t const i : std::vector<std::size_t>{0, 4, 8, 16})
             mixtures.push_back({r, i});
     std::vector<result> results{
         {"the base, unmerged", std::vector(mixtures.size(), mean_accuracy(be, *base_file, tests))},
