@@ -48,7 +48,8 @@ TEMPLATE_TEST_CASE("a decomposition is one, for any shape", "[svd]", float, doub
     auto const [rows, cols] = GENERATE(table<std::size_t, std::size_t>(
         {{1, 1}, {1, 6}, {6, 1}, {5, 5}, {9, 4}, {4, 9}, {40, 33}, {33, 70}, {90, 20}}));
     auto const a = random_matrix<TestType>(rows, cols);
-    auto const own = decompose_and_check(plain, a), eigens = decompose_and_check(eigen, a);
+    auto const own = decompose_and_check(plain, a);
+    auto const eigens = decompose_and_check(eigen, a);
     for (std::size_t i = 0; i != own.s.size(); ++i)
         CHECK(own.s[i] == Approx(eigens.s[i]).epsilon(1e-12)); // both in double
 }
