@@ -1,8 +1,8 @@
 #pragma once
 /// \file  A packet: 64 bytes of neighbouring elements that behave like one number. What host kernels are called on.
 ///
-/// Written on the compiler's vector types (g++, clang), so a kernel is vectorised at -O2 and without intrinsics. A
-/// packet has the same number of lanes whatever the machine: sums over lanes are the same bits with and without AVX.
+/// Written on the compiler's vector types (g++, clang), so a kernel is vectorised at -O2 and without intrinsics. A packet
+/// has the same number of lanes whatever the machine: sums over lanes are the same bits with and without AVX.
 /// Operators are always inlined: with narrow registers g++ -O2 would call them, at half the speed.
 #include <lathe/core/math.hpp>
 
@@ -44,6 +44,37 @@ template <real T> struct packet_mask {
 
     [[gnu::always_inline]] packet<T> select(packet<T> const & yes, packet<T> const & no) const {
         return per_register<packet<T>>([](auto m, auto x, auto y) { return m ? x : y; }, *this, yes, no);
+    }
+    /// Bit i is set where lane i is.
+    [[nodiscard]] unsigned bits() const {
+        unsigned all = 0;
+#if LATHE_VECTOR_BYTES > 16 || defined(__SSE2__)
+        typedef float floats __attribute__((vector_size(LATHE_VECTOR_BYTES > 16 ? 32 : 16)));
+        typedef double doubles __attribute__((vector_size(sizeof(floats))));
+        std::array<std::conditional_t<sizeof(T) == 4, floats, doubles>, 64 / sizeof(floats)> parts;
+        std::memcpy(&parts, &r, sizeof r);
+        for (std::size_t k = 0; k != parts.size(); ++k) {
+            int signs;
+#    if LATHE_VECTOR_BYTES > 16
+            if constexpr (sizeof(T) == 4)
+                signs = __builtin_ia32_movmskps256(parts[k]);
+            else
+                signs = __builtin_ia32_movmskpd256(parts[k]);
+#    else
+            if constexpr (sizeof(T) == 4)
+                signs = __builtin_ia32_movmskps(parts[k]);
+            else
+                signs = __builtin_ia32_movmskpd(parts[k]);
+#    endif
+            all |= static_cast<unsigned>(signs) << (k * sizeof(floats) / sizeof(T));
+        }
+#else
+        std::array<typename registers<T>::integer, 64 / sizeof(T)> lanes;
+        std::memcpy(&lanes, &r, sizeof r);
+        for (std::size_t i = 0; i != lanes.size(); ++i)
+            all |= (lanes[i] != 0 ? 1u : 0u) << i;
+#endif
+        return all;
     }
     /// Lanes 0 to n-1.
     static packet_mask first(std::size_t n) {
@@ -93,18 +124,10 @@ template <real T> struct packet {
         return per_register<packet>(
             [](auto x) { return (vector)((mask)x & (mask{} + std::numeric_limits<integer>::max())); }, *this);
     }
-    [[nodiscard]] packet sqrt() const {
-        return per_lane([](T x) { return std::sqrt(x); });
-    }
-    [[nodiscard]] packet exp() const {
-        return per_lane([](T x) { return std::exp(x); });
-    }
-    [[nodiscard]] packet log() const {
-        return per_lane([](T x) { return std::log(x); });
-    }
-    [[nodiscard]] packet rint() const {
-        return per_lane([](T x) { return std::nearbyint(x); });
-    }
+    [[nodiscard]] packet sqrt() const { return per_lane([](T x) { return std::sqrt(x); }); }
+    [[nodiscard]] packet exp() const { return per_lane([](T x) { return std::exp(x); }); }
+    [[nodiscard]] packet log() const { return per_lane([](T x) { return std::log(x); }); }
+    [[nodiscard]] packet rint() const { return per_lane([](T x) { return std::nearbyint(x); }); }
     template <class S>
         requires std::is_arithmetic_v<S>
     [[nodiscard]] packet pow(S b) const {
@@ -147,55 +170,43 @@ template <real T> struct mask_of<packet<T>> {
 };
 template <class P> using mask_of_t = typename mask_of<P>::type;
 
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline P operator+(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator+(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x + y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline P operator-(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator-(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x - y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline P operator*(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator*(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x * y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline P operator/(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator/(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x / y; }, P(a), P(b));
 }
 template <real T> [[gnu::always_inline]] inline packet<T> operator-(packet<T> const & a) {
     return per_register<packet<T>>([](auto x) { return -x; }, a);
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline mask_of_t<P> operator<(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator<(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x < y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline mask_of_t<P> operator<=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator<=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x <= y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline mask_of_t<P> operator>(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator>(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x > y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline mask_of_t<P> operator>=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator>=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x >= y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline mask_of_t<P> operator==(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator==(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x == y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>>
-[[gnu::always_inline]] inline mask_of_t<P> operator!=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator!=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x != y; }, P(a), P(b));
 }
-template <real T>
-[[gnu::always_inline]] inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
+template <real T> [[gnu::always_inline]] inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
     return per_register<packet_mask<T>>([](auto x, auto y) { return x & y; }, a, b);
 }
-template <real T>
-[[gnu::always_inline]] inline packet_mask<T> operator||(packet_mask<T> const & a, packet_mask<T> const & b) {
+template <real T> [[gnu::always_inline]] inline packet_mask<T> operator||(packet_mask<T> const & a, packet_mask<T> const & b) {
     return per_register<packet_mask<T>>([](auto x, auto y) { return x | y; }, a, b);
 }
 template <real T> [[gnu::always_inline]] inline packet_mask<T> operator!(packet_mask<T> const & a) {

@@ -9,10 +9,10 @@ LATHE_NAMESPACE_BEGIN
 namespace merge {
 namespace kernels {
 
-/// What is left of x - base where the draw u is not below keep: nothing.
+/// What is left of x - base: nothing where the draw u is not below keep, unless it is not finite, which stays visible.
 inline constexpr auto kept_delta = [](auto const & x, auto const & base, auto const & u, auto const & keep) {
     auto const delta = x - base;
-    return math::select(u < keep, delta, std::remove_cvref_t<decltype(delta)>(0));
+    return math::select(u < keep, delta, delta - delta);
 };
 /// base + sum_k w_k of what is kept.
 inline constexpr auto add_kept = [](auto const & base, auto const & xs, auto const & us, auto const & keep,
@@ -48,7 +48,8 @@ enum class dare_variant : unsigned char {
 };
 enum class dare_then : unsigned char {
     task_arithmetic, ///< base + scaling sum_k w_k tau_k
-    ties             ///< base + lambda times the weighted sign election of TIES, without another trim
+    ties ///< base + lambda times the weighted sign election of TIES, without another trim. For FW-Merging's trim on
+         ///< top, write each model's own DARE (scaling 1) and give those to ties.
 };
 
 struct dare_options {
@@ -183,7 +184,8 @@ template <class B, real T> class dare_recipe {
         });
         for (std::size_t k = 0; k != scale_.size(); ++k) {
             auto const before = norms[k], after = norms[scale_.size() + k];
-            scale_[k] = static_cast<T>(options_.mask_scale * (before < 1e-7 || after < 1e-7 ? 1.0 : before / after));
+            bool const usable = before >= 1e-7 && after >= 1e-7 && std::isfinite(before / after);
+            scale_[k] = static_cast<T>(options_.mask_scale * (usable ? before / after : 1.0));
         }
     }
 

@@ -243,7 +243,7 @@ public:
     /// x and the candidates: magnitude_selection.
     template <class Chosen>
     T threshold(B & be, parameter_layout const & layout, Chosen && chosen, std::uint64_t rank, cvec<B, T> x) {
-        selection_.start(std::span{&rank, 1});
+        selection_.start(std::span{&rank, 1}, x.n);
         while (!selection_.done()) {
             for (std::size_t n = 0; n != rows_.size(); ++n)
                 for_each_window(rows_[n]->info.count(), pool_->window(), [&](std::size_t first, std::size_t count) {

@@ -202,23 +202,47 @@ template <class B, real T> class task_vector_trim {
     std::vector<input_operand<B, T>> operands_;
     static constexpr auto never = std::numeric_limits<std::uint64_t>::max();
 
-    /// Position in [first, last) of a window where the `rank`-th element of the magnitude found for model k is.
-    std::size_t find_equal(B & be, pool_reader<B, T> const & in, std::size_t k, std::uint64_t rank) {
-        std::size_t first = 0, last = in.count();
+    /// Position in a window, from `first` to before `last`, of the `rank`-th element of the magnitude found for model
+    /// k.
+    std::size_t find_equal(B & be, pool_reader<B, T> const & in, std::size_t k, std::size_t first, std::size_t last,
+                           std::uint64_t rank) {
         while (last - first > 1) {
-            auto const middle = first + (last - first) / 2;
-            std::array const x{in.model(k).sub(first, middle - first)};
+            auto const half = (last - first) / 2;
+            std::array const x{in.model(k).sub(first, half)};
             double count = 0;
-            ops::reduce<T>(be, kernels::count_equal, std::span{&count, 1}, in.base().sub(first, middle - first),
+            ops::reduce<T>(be, kernels::count_equal, std::span<double, 1>{&count, 1}, in.base().sub(first, half),
                            list(x), list(std::span<T const>{found_}.subspan(k, 1)));
             if (static_cast<double>(rank) <= count)
-                last = middle;
+                last = first + half;
             else {
                 rank -= static_cast<std::uint64_t>(count);
-                first = middle;
+                first += half;
             }
         }
         return first;
+    }
+    /// Looks in a window, which begins at element `position` of the scope, for the wanted[k]-th element of the
+    /// magnitude found for model k; that is where the cut goes. What was found is not wanted any more.
+    void find_cuts(B & be, pool_reader<B, T> const & in, std::uint64_t position, std::span<std::uint64_t> wanted) {
+        std::vector<double> equal(wanted.size());
+        auto const step =
+            host_addressable<B, T> ? host::task_elements : in.count(); // the halves of so much are in the cache
+        for_each_window(in.count(), step, [&](std::size_t first, std::size_t count) {
+            if (std::ranges::all_of(wanted, [](auto w) { return w == never; }))
+                return;
+            operands_.clear();
+            for (std::size_t k = 0; k != pool_->size(); ++k)
+                operands_.push_back(in.model(k).sub(first, count));
+            std::ranges::fill(equal, 0.0);
+            ops::reduce<T>(be, kernels::count_equal, std::span<double>{equal}, in.base().sub(first, count),
+                           list(operands_), list(found_));
+            for (std::size_t k = 0; k != wanted.size(); ++k)
+                if (auto const here = static_cast<std::uint64_t>(equal[k]); wanted[k] != never) {
+                    if (wanted[k] <= here)
+                        cut_[k] = position + find_equal(be, in, k, first, first + count, wanted[k]) + 1;
+                    wanted[k] = wanted[k] <= here ? never : wanted[k] - here;
+                }
+        });
     }
 
 public:
@@ -238,7 +262,7 @@ public:
     template <class ForEach>
     status look(B & be, ForEach && for_each, std::uint64_t n, std::span<std::uint64_t const> ranks,
                 std::span<std::uint64_t const> counts) {
-        selection_.start(ranks);
+        selection_.start(ranks, n);
         while (!selection_.done()) {
             if (for_each([&](pool_reader<B, T> const & in) {
                 selection_.add(be, kernels::differences, in.base(), in.models());
@@ -263,24 +287,10 @@ public:
         }
         if (!some)
             return status::converged;
-        std::vector<double> equal(ranks.size());
-        std::uint64_t before = 0;
+        std::uint64_t position = 0;
         return for_each([&](pool_reader<B, T> const & in) {
-            if (std::ranges::any_of(wanted, [](auto w) { return w != never; })) {
-                std::ranges::fill(equal, 0.0);
-                ops::reduce<T>(be, kernels::count_equal, std::span{equal}, in.base(), in.models(), list(found_));
-                for (std::size_t k = 0; k != wanted.size(); ++k) {
-                    if (wanted[k] == never)
-                        continue;
-                    auto const here = static_cast<std::uint64_t>(equal[k]);
-                    if (wanted[k] <= here) {
-                        cut_[k] = before + find_equal(be, in, k, wanted[k]) + 1;
-                        wanted[k] = never;
-                    } else
-                        wanted[k] -= here;
-                }
-            }
-            before += in.count();
+            find_cuts(be, in, position, wanted);
+            position += in.count();
         });
     }
 
@@ -382,7 +392,8 @@ template <class B, real T> class ties_recipe {
             });
         });
         for (std::size_t k = 0; k != scale_.size(); ++k)
-            if (auto const before = norms[k], after = norms[scale_.size() + k]; before >= 1e-7 && after >= 1e-7)
+            if (auto const before = norms[k], after = norms[scale_.size() + k];
+                before >= 1e-7 && after >= 1e-7 && std::isfinite(before / after))
                 scale_[k] = static_cast<T>(before / after);
     }
     void look_at_row(B & be, std::size_t index) {

@@ -36,16 +36,16 @@ template <class T> answer<T> by_sorting(std::vector<T> v, std::uint64_t rank) {
     return {found, first, static_cast<std::uint64_t>(std::ranges::count_if(v, same))};
 }
 
-/// Several vectors at once, in windows. \returns passes
+/// Several vectors at once, in windows; their length is announced or not. \returns passes
 template <class B, class T>
 std::size_t select(B & be, std::vector<std::vector<T>> const & vectors, std::vector<std::uint64_t> const & ranks,
-                   std::size_t window) {
+                   std::size_t window, bool announced) {
     std::vector<buffer_t<B, T>> buffers;
     for (auto const & v : vectors) {
         buffers.push_back(be.template allocate<T>(v.size()));
         be.upload(std::span<T const>{v}, buffers.back().view());
     }
-    magnitude_selection<B, T> search{std::span<std::uint64_t const>{ranks}};
+    magnitude_selection<B, T> search(ranks, announced ? vectors[0].size() : 0);
     std::size_t passes = 0;
     for (; !search.done(); ++passes) {
         for_each_window(vectors[0].size(), window, [&](std::size_t first, std::size_t count) {
@@ -82,37 +82,81 @@ template <class T> std::vector<std::vector<T>> some_vectors(std::size_t n) {
     }
     return all;
 }
-template <class B, class T> void agrees_with_sorting(std::size_t passes) {
+/// \returns the most passes it took
+template <class B, class T> std::size_t agrees_with_sorting(bool announced) {
+    std::size_t most = 0;
     for (std::size_t const n : {1u, 2u, 17u, 513u, 5000u}) {
         B be;
         CAPTURE(n);
         for (std::uint64_t const rank :
              {std::uint64_t{1}, std::uint64_t{n / 5 + 1}, std::uint64_t{n / 2 + 1}, std::uint64_t{n}})
-            CHECK(select(be, some_vectors<T>(n), {rank, std::uint64_t{n} - rank + 1, rank, rank}, 4096) == passes);
+            most = std::max(
+                most, select(be, some_vectors<T>(n), {rank, std::uint64_t{n} - rank + 1, rank, rank}, 4096, announced));
     }
+    return most;
 }
 } // namespace
 
 TEST_CASE("selection agrees with sorting on a host", "[selection]") {
-    agrees_with_sorting<lathe_test::plain_backend, float>(2);
-    agrees_with_sorting<lathe_test::plain_backend, double>(4);
-    agrees_with_sorting<threaded_backend, float>(2);
+    CHECK(agrees_with_sorting<lathe_test::plain_backend, float>(true) == 1);
+    CHECK(agrees_with_sorting<lathe_test::plain_backend, double>(true) == 1);
+    CHECK(agrees_with_sorting<threaded_backend, float>(true) == 1);
+    CHECK(agrees_with_sorting<lathe_test::plain_backend, float>(false) <= 3);
+    CHECK(agrees_with_sorting<lathe_test::plain_backend, double>(false) <= 3);
+}
+
+TEST_CASE("selection of long vectors looks at a sample first", "[selection]") {
     threaded_backend be;
-    select(be, some_vectors<float>(3 * host::task_elements + 11), {1000, 150000, 77777, 196619}, host::task_elements);
+    auto const n = 3 * host::task_elements + 11;
+    std::vector<std::uint64_t> const ranks{1000, 150000, 77777, n};
+    CHECK(select(be, some_vectors<float>(n), ranks, host::task_elements, true) == 2);
+    CHECK(select(be, some_vectors<double>(n), ranks, n, true) == 2);
+    select(be, some_vectors<float>(n), ranks, 4096, false);
+}
+
+TEST_CASE("a sample that misleads costs time and nothing else", "[selection]") {
+    // Stretches of equal or nearly equal elements: those of a sample are far from independent.
+    lathe_test::plain_backend be;
+    std::mt19937 random(3);
+    for (std::size_t const stretch : {100u, 10000u, 60000u}) {
+        std::vector<std::vector<float>> all(2, std::vector<float>(200003));
+        for (std::size_t i = 0; i != all[0].size(); ++i) {
+            auto const level = static_cast<float>(i / stretch * 7919 % 101);
+            all[0][i] = level;
+            all[1][i] = level + static_cast<float>(random() % 4096) / 65536;
+        }
+        for (std::uint64_t const rank : {1, 40000, 100002, 160002, 200003})
+            CHECK(select(be, all, {rank, rank}, 65536, true) <= 6);
+    }
 }
 
 TEST_CASE("selection agrees with sorting on a device", "[selection]") {
     using testing::archetype;
     using testing::floor;
-    agrees_with_sorting<archetype<floor::elementwise, float>, float>(8);
-    agrees_with_sorting<archetype<floor::elementwise, double>, double>(16);
+    CHECK(agrees_with_sorting<archetype<floor::elementwise, float>, float>(true) == 8);
+    CHECK(agrees_with_sorting<archetype<floor::elementwise, double>, double>(false) == 16);
+}
+
+TEST_CASE("the nth smallest integer is that of sorting", "[selection]") {
+    std::mt19937_64 random(1);
+    for (std::size_t const n : {1u, 2u, 255u, 257u, 5000u})
+        for (std::uint64_t const range :
+             {std::uint64_t{1}, std::uint64_t{7}, std::uint64_t{100000}, std::numeric_limits<std::uint64_t>::max()}) {
+            std::vector<std::uint64_t> v(n);
+            for (auto & x : v)
+                x = range == std::numeric_limits<std::uint64_t>::max() ? random() >> (random() % 64) : random() % range;
+            auto sorted = v;
+            std::ranges::sort(sorted);
+            for (auto const k : {std::size_t{0}, n / 3, n - 1})
+                CHECK(nth_smallest(v, k) == sorted[k]);
+        }
 }
 
 TEST_CASE("selection refuses ranks that are not there", "[selection]") {
     lathe_test::plain_backend be;
     for (std::uint64_t const rank : {std::uint64_t{0}, std::uint64_t{4}}) {
         std::array<std::uint64_t, 1> const ranks{rank};
-        magnitude_selection<lathe_test::plain_backend, float> search{std::span<std::uint64_t const>{ranks}};
+        magnitude_selection<lathe_test::plain_backend, float> search(ranks, 3);
         std::vector<float> const x{1, 2, 3};
         std::array<vec_view<float const *>, 1> const views{view_of(std::span{x})};
         search.add(be, each, list(views));
