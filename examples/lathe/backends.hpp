@@ -43,4 +43,10 @@ template <class Value> Value const & choose_backend(std::string const & name, by
                       + lathe::reflect::suggestion(name, known)};
 }
 
+/// More is a slip. \throws usage_error
+inline void expect_threads(std::size_t threads) {
+    if (threads > 1024)
+        throw usage_error{"--threads: found " + std::to_string(threads) + ", expected at most 1024"};
+}
+
 } // namespace lathe_cli

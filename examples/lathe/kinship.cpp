@@ -112,6 +112,7 @@ int run(kinship_settings const & s, lathe::merge::kinship_options const & option
         throw usage_error{"MODELS: found " + std::to_string(s.models.size()) + ", expected at least two"};
     if (s.base.empty())
         throw usage_error{"--base: found nothing, expected the checkpoint the models were fine-tuned from"};
+    expect_threads(how.threads);
     auto const compute = choose_backend(how.backend, runners(built_backends{}));
     auto const models = open_inputs(s.models);
     auto const base = open_input(s.base);

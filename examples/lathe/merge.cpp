@@ -209,6 +209,10 @@ void expect_complete(merge_plan const & plan) {
         throw usage_error{"MODELS: found none, expected checkpoints to merge"};
     if (!s.output)
         throw usage_error{"--output: found nothing, expected a .safetensors file or a folder"};
+    static constexpr std::string_view others[] = {".bin",  ".pt", ".pth", ".ckpt", ".gguf",
+                                                  ".onnx", ".h5", ".npz", ".json"};
+    if (std::ranges::find(others, fs::path{*s.output}.extension().string()) != std::end(others))
+        throw usage_error{"--output: found " + *s.output + ", expected a .safetensors file or a folder"};
     if (plan.method->base_required && !s.base)
         throw usage_error{"--base: found nothing, expected the checkpoint the models were fine-tuned from"};
     if (!plan.method->files.empty() && s.files.size() != s.models.size()
@@ -239,6 +243,7 @@ int run_plan(merge_plan const & plan) {
     usage const used;
     auto const & s = plan.settings;
     expect_complete(plan);
+    expect_threads(s.run.threads);
     auto const run = choose_backend(s.run.backend, plan.method->run);
     auto const models = open_inputs(s.models);
     auto const files = open_inputs(s.files);

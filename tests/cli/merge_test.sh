@@ -79,6 +79,9 @@ refuse 2 'MODELS: found none' merge linear -o x.safetensors
 refuse 2 '--output: found nothing' merge linear "$m0"
 refuse 2 '--base: found nothing' merge task_arithmetic "$m0" -o x.safetensors
 refuse 2 "--backend: found 'gpu'" merge linear "$m0" -o x.safetensors --backend gpu
+refuse 2 '--threads: found 5000' merge linear "$m0" -o x.safetensors --threads 5000
+refuse 2 'threads: found -1' merge linear "$m0" -o x.safetensors --threads -1
+refuse 2 '--output: found x.bin' merge linear "$m0" -o x.bin
 refuse 2 "--max-shard-size: found '5 apples'" merge linear "$m0" -o x.safetensors --max-shard-size '5 apples'
 refuse 2 "--out-dtype: found 'int4'" merge linear "$m0" -o x.safetensors --out-dtype int4
 refuse 2 'policy: found "lenient", expected one of strict\|keep_base\|intersect' merge linear "$m0" -o x.safetensors --policy lenient

@@ -34,6 +34,12 @@ template <class B, lathe::real T> class recorded_entropy {
     std::size_t call_ = 0;
 
     static std::vector<lathe::merge::dense_layer> layers(lathe::parameter_layout const & layout) {
+        // W = head.weight, b = head.bias; a case with other names has one matrix and one vector.
+        auto const has = [&](std::string_view name) {
+            return std::ranges::find(layout.tensors(), name, &lathe::tensor_info::name) != layout.tensors().end();
+        };
+        if (has("head.weight") && has("head.bias"))
+            return {{"head.weight", "head.bias"}};
         lathe::merge::dense_layer only;
         for (auto const & t : layout.tensors())
             (t.extents.size() == 2 ? only.weight : only.bias) = t.name;

@@ -3,7 +3,8 @@
 ///
 /// Elements go through in blocks that stay in the first-level cache: widened into it where the storage type is not the
 /// compute type, read in place where it is; the kernel runs on packets; the result is rounded once on its way out.
-/// Everything is read once and written once. Parallel tasks are cut by size, so any number of threads gives the same bits.
+/// Everything is read once and written once. Parallel tasks are cut by size, so any number of threads gives the same
+/// bits.
 #include <lathe/core/convert.hpp>
 #include <lathe/core/executor.hpp>
 #include <lathe/core/kernel.hpp>
@@ -16,8 +17,8 @@ namespace host {
 
 /// Elements of one summation block: sums over it are kept in T, lane by lane; sums of blocks in double, in order.
 inline constexpr std::size_t reduction_block = 4096;
-/// Terms a lane sums up before its sum goes on in double: with equal terms the error stays below 32 eps. float gets there at
-/// the end of a block, double half-way.
+/// Terms a lane sums up before its sum goes on in double: with equal terms the error stays below 32 eps. float gets
+/// there at the end of a block, double half-way.
 inline constexpr std::size_t lane_terms = 256;
 /// Elements of one parallel task. A multiple of reduction_block.
 inline constexpr std::size_t task_elements = 16 * reduction_block;
@@ -27,22 +28,24 @@ inline namespace LATHE_VECTOR_ABI {
 /// Elements between load and store: what the first-level cache holds of some ten operands.
 inline constexpr std::size_t cache_block = 512;
 
-/// How far ahead of its reading memory is asked for. Processors see by themselves where a loop is going, but not when it
-/// also keeps sums in memory or branches: then this halves the time.
+/// How far ahead of its reading memory is asked for. Processors see by themselves where a loop is going, but not when
+/// it also keeps sums in memory or branches: then this halves the time.
 inline constexpr std::size_t prefetch_bytes = 2048;
 
-/// Elements in memory as packets. Two-byte floats are widened as they are read: a buffer between would cost more than the
-/// widening. Everything else is of type T here.
+/// Elements in memory as packets. Two-byte floats are widened as they are read: a buffer between would cost more than
+/// the widening. Everything else is of type T here.
 template <real T> struct packet_source {
     std::byte const * data = nullptr;
     dtype type = dtype_of<T>;
 
     [[nodiscard]] static constexpr bool reads(dtype t) {
-        return t == dtype_of<T> || (std::same_as<T, float> && (t == dtype::bf16 || (t == dtype::f16 && !halves_in_blocks)));
+        return t == dtype_of<T>
+               || (std::same_as<T, float> && (t == dtype::bf16 || (t == dtype::f16 && !halves_in_blocks)));
     }
     [[nodiscard]] packet<T> at(std::size_t i) const {
         auto const bytes = type == dtype_of<T> ? sizeof(T) : 2; // of an element
-        __builtin_prefetch(reinterpret_cast<void const *>(reinterpret_cast<std::uintptr_t>(data) + i * bytes + prefetch_bytes));
+        __builtin_prefetch(
+            reinterpret_cast<void const *>(reinterpret_cast<std::uintptr_t>(data) + i * bytes + prefetch_bytes));
         if constexpr (std::same_as<T, float>) {
             if (type == dtype::bf16)
                 return widen_packet<bfloat16>(data + 2 * i);
@@ -57,8 +60,8 @@ template <real T> struct packet_source {
 /// element i of them on; the last packet of a block may reach beyond `count`, where it holds zeros.
 template <real T, class Operand> class cursor;
 
-/// A cursor over elements in memory: in place where the block is whole packets of a type that can be read, else through a
-/// buffer of T.
+/// A cursor over elements in memory: in place where the block is whole packets of a type that can be read, else through
+/// a buffer of T.
 template <real T> class element_cursor {
     packet_source<T> source_;
     std::vector<T> buffer_;
@@ -196,7 +199,8 @@ public:
     }
 };
 
-/// A collector takes what a kernel hands out beside its outputs. `collector(task)` makes one for a parallel task, and of that
+/// A collector takes what a kernel hands out beside its outputs. `collector(task)` makes one for a parallel task, and
+/// of that
 ///   at(i), at(i, valid)    give what the kernel calls `add(k, value)` on, for the packet from element i of the block on;
 ///   hold(), release(h)     in the place of at(i): make h, for all whole packets up to the end of a part, and take it back;
 ///   choose(first, count)   gives {first, count} of what to look at in a part, nothing for a count of 0; else all of it,
@@ -209,10 +213,11 @@ struct no_collector {
     constexpr void end_block(std::size_t) const {}
 };
 
-/// The interpreter: calls the kernel on every packet of n elements; its values go to `outs`, what it adds to the collector.
+/// The interpreter: calls the kernel on every packet of n elements; its values go to `outs`, what it adds to the
+/// collector.
 template <real T, class Executor, class Kernel, class... Outs, class Collector, class... Ins>
-void interpret(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs, Collector const & collector,
-               Ins const &... ins) {
+void interpret(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs,
+               Collector const & collector, Ins const &... ins) {
     constexpr bool collects = !std::same_as<Collector, no_collector>;
     e.parallel_for((n + task_elements - 1) / task_elements, [&](std::size_t task) {
         std::tuple<cursor<T, Ins>...> in{cursor<T, Ins>(ins)...};
@@ -291,8 +296,8 @@ void map(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...>
     interpret<T>(e, kernel, n, outs, no_collector{}, ins...);
 }
 
-/// The collector of sums: over a block in T, lane by lane; the sum of a block in double. Where the compiler knows how many
-/// there are, they live in registers.
+/// The collector of sums: over a block in T, lane by lane; the sum of a block in double. Where the compiler knows how
+/// many there are, they live in registers.
 template <real T, std::size_t Sums = std::dynamic_extent> class sum_collector {
     static constexpr bool fixed = Sums != std::dynamic_extent;
 
@@ -365,12 +370,13 @@ private:
     }
 };
 
-/// As `map`, of a kernel(sums, in[i]...) that also adds to sums: totals[k] += the sum over i < n of what it adds to sums k.
-/// Blocks of 4096 elements are summed in T, lane by lane, their sums in double in order: the same bits for any executor, and
-/// for any way to cut a long operand into calls at multiples of 4096. Time: one pass over every operand, however many sums.
+/// As `map`, of a kernel(sums, in[i]...) that also adds to sums: totals[k] += the sum over i < n of what it adds to
+/// sums k. Blocks of 4096 elements are summed in T, lane by lane, their sums in double in order: the same bits for any
+/// executor, and for any way to cut a long operand into calls at multiples of 4096. Time: one pass over every operand,
+/// however many sums.
 template <real T, class Executor, class Kernel, class... Outs, std::size_t Sums, class... Ins>
-void map_reduce(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs, std::span<double, Sums> totals,
-                Ins const &... ins) {
+void map_reduce(Executor & e, Kernel const & kernel, std::size_t n, std::tuple<Outs...> const & outs,
+                std::span<double, Sums> totals, Ins const &... ins) {
     auto const sums = totals.size();
     std::vector<double> partial((n + reduction_block - 1) / reduction_block * sums);
     interpret<T>(e, kernel, n, outs, sum_collector<T, Sums>(sums, partial.data()), ins...);

@@ -1,8 +1,8 @@
 #pragma once
 /// \file  A packet: 64 bytes of neighbouring elements that behave like one number. What host kernels are called on.
 ///
-/// Written on the compiler's vector types (g++, clang), so a kernel is vectorised at -O2 and without intrinsics. A packet
-/// has the same number of lanes whatever the machine: sums over lanes are the same bits with and without AVX.
+/// Written on the compiler's vector types (g++, clang), so a kernel is vectorised at -O2 and without intrinsics. A
+/// packet has the same number of lanes whatever the machine: sums over lanes are the same bits with and without AVX.
 /// Operators are always inlined: with narrow registers g++ -O2 would call them, at half the speed.
 #include <lathe/core/math.hpp>
 
@@ -124,10 +124,18 @@ template <real T> struct packet {
         return per_register<packet>(
             [](auto x) { return (vector)((mask)x & (mask{} + std::numeric_limits<integer>::max())); }, *this);
     }
-    [[nodiscard]] packet sqrt() const { return per_lane([](T x) { return std::sqrt(x); }); }
-    [[nodiscard]] packet exp() const { return per_lane([](T x) { return std::exp(x); }); }
-    [[nodiscard]] packet log() const { return per_lane([](T x) { return std::log(x); }); }
-    [[nodiscard]] packet rint() const { return per_lane([](T x) { return std::nearbyint(x); }); }
+    [[nodiscard]] packet sqrt() const {
+        return per_lane([](T x) { return std::sqrt(x); });
+    }
+    [[nodiscard]] packet exp() const {
+        return per_lane([](T x) { return std::exp(x); });
+    }
+    [[nodiscard]] packet log() const {
+        return per_lane([](T x) { return std::log(x); });
+    }
+    [[nodiscard]] packet rint() const {
+        return per_lane([](T x) { return std::nearbyint(x); });
+    }
     template <class S>
         requires std::is_arithmetic_v<S>
     [[nodiscard]] packet pow(S b) const {
@@ -170,43 +178,55 @@ template <real T> struct mask_of<packet<T>> {
 };
 template <class P> using mask_of_t = typename mask_of<P>::type;
 
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator+(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline P operator+(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x + y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator-(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline P operator-(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x - y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator*(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline P operator*(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x * y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline P operator/(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline P operator/(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x / y; }, P(a), P(b));
 }
 template <real T> [[gnu::always_inline]] inline packet<T> operator-(packet<T> const & a) {
     return per_register<packet<T>>([](auto x) { return -x; }, a);
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator<(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline mask_of_t<P> operator<(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x < y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator<=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline mask_of_t<P> operator<=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x <= y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator>(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline mask_of_t<P> operator>(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x > y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator>=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline mask_of_t<P> operator>=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x >= y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator==(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline mask_of_t<P> operator==(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x == y; }, P(a), P(b));
 }
-template <class A, class B, class P = common_packet_t<A, B>> [[gnu::always_inline]] inline mask_of_t<P> operator!=(A const & a, B const & b) {
+template <class A, class B, class P = common_packet_t<A, B>>
+[[gnu::always_inline]] inline mask_of_t<P> operator!=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x != y; }, P(a), P(b));
 }
-template <real T> [[gnu::always_inline]] inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
+template <real T>
+[[gnu::always_inline]] inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
     return per_register<packet_mask<T>>([](auto x, auto y) { return x & y; }, a, b);
 }
-template <real T> [[gnu::always_inline]] inline packet_mask<T> operator||(packet_mask<T> const & a, packet_mask<T> const & b) {
+template <real T>
+[[gnu::always_inline]] inline packet_mask<T> operator||(packet_mask<T> const & a, packet_mask<T> const & b) {
     return per_register<packet_mask<T>>([](auto x, auto y) { return x | y; }, a, b);
 }
 template <real T> [[gnu::always_inline]] inline packet_mask<T> operator!(packet_mask<T> const & a) {
