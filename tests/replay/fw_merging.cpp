@@ -66,7 +66,7 @@ template <class Backend> void add_fw_merging(runner_table & table) {
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
         fw_merging<T>(be, pool, objective, *out.checkpoint, options, lathe::control<>{},
                       [&](fw_merging_step const & step, lathe::cvec<selected_backend, T> x) {
-            out.trace.push_back(recorded(step, names, layout, options.granularity == fw_granularity::layer));
+            out.trace.push_back(recorded(step, names, layout, options.granularity == lathe::merge::granularity::layer));
             out.states.push_back(snapshot<selected_backend, T>(be, layout, x));
         });
         return out;

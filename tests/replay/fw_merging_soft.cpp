@@ -41,7 +41,7 @@ json recorded(lathe::merge::fw_merging_soft_step const & s, lathe::merge::fw_mer
                {"score", json::array()},
                {"coef", s.coefficients}};
     for (std::size_t k = 0; k != s.chosen.size(); ++k) {
-        if (options.granularity == lathe::merge::fw_granularity::task) {
+        if (options.granularity == lathe::merge::granularity::task) {
             entry["chosen"].push_back(models[s.chosen[k].at(0)]);
             entry["score"].push_back(s.score[k].at(0));
             continue;
@@ -106,7 +106,7 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
         adamerging<T>(be, inputs.pool, loss, *out.checkpoint, options, lathe::control<>{},
                       [&](adamerging_step const & step) {
             json coefficients = step.coefficients;
-            if (options.level == adamerging_level::task)
+            if (options.level == granularity::task)
                 for (auto & row : coefficients)
                     row = json(row.at(0));
             out.trace.push_back({{"t", step.t}, {"loss", step.loss}, {"coef", std::move(coefficients)}});
