@@ -31,7 +31,7 @@ inline constexpr auto elect = []<class Delta>(std::size_t models, Delta const & 
         weight = weight + math::select(agrees, value(w[k]), value(0));
     }
     auto const divisor = math::select(weight == value(0), value(1), weight);
-    return math::select(math::is_nan(total), total, sum / (value(1) + normalize * (divisor - value(1))));
+    return math::select(math::is_nan(total), total, sum / math::select(normalize > 0, divisor, value(1)));
 };
 
 } // namespace merge::kernels

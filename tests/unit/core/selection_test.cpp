@@ -141,7 +141,7 @@ TEST_CASE("a sample that misleads costs time and nothing else", "[selection]") {
             all[0][i] = level;
             all[1][i] = level + static_cast<float>(random() % 4096) / 65536;
         }
-        for (std::uint64_t const rank : {1, 40000, 100002, 160002, 200003})
+        for (std::uint64_t const rank : {1u, 40000u, 100002u, 160002u, 200003u})
             CHECK(select(be, all, {rank, rank}, 65536, true) <= 6);
     }
 }

@@ -301,6 +301,17 @@ TEST_CASE("equal and opposite votes leave no majority", "[ties]") {
     CHECK(elements(out) == vector{1, -1, 0, 0}); // but is zero as a factor
 }
 
+TEST_CASE("weights are relative, however small", "[ties]") {
+    fixture f;
+    eigen_backend be;
+    for (auto const variant : {ties_variant::lathe, ties_variant::mergekit}) {
+        memory_checkpoint whole, part;
+        merge::ties(be, f.pool, whole, {.variant = variant, .density = {1.0}, .weights = {1.0, 0.5, -0.25}});
+        merge::ties(be, f.pool, part, {.variant = variant, .density = {1.0}, .weights = {0x1p-30, 0x1p-31, -0x1p-32}});
+        CHECK((bytes_of(whole) == bytes_of(part)));
+    }
+}
+
 TEST_CASE("models merge in any order", "[ties]") {
     fixture f;
     eigen_backend be;
