@@ -300,7 +300,7 @@ int run_plan(merge_plan const & plan) {
             std::fprintf(stderr, "lathe: note: %s\n", lathe::io::printable(note, 1000).c_str());
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
-    catch_interrupts();
+    catch_interrupts(lathe::io::folder_of(lathe::io::checkpoint_files{target}.single));
     auto const result = run({pool, file_list, sink, plan.options, s.run.threads, bar, s.objective});
     bar.clear();
 
