@@ -21,6 +21,18 @@ json input::describe() const {
         {"path", path}, {"file", std::string{file->label()}}, {"tensors", file->tensors().size()}, {"bytes", bytes()}};
 }
 
+std::vector<fs::path> input::files() const {
+    auto all = std::vector<fs::path>{fs::path{file->label()}};
+    if (auto const * const sharded = dynamic_cast<lathe::io::sharded_checkpoint const *>(file.get()))
+        for (std::size_t i = 0; i != sharded->shard_count(); ++i)
+            all.emplace_back(sharded->shard(i).label());
+    std::error_code code;
+    for (std::size_t i = 0, n = all.size(); i != n; ++i)
+        if (auto target = fs::canonical(all[i], code); !code && target != all[i])
+            all.push_back(std::move(target));
+    return all;
+}
+
 input open_input(std::string const & path) { return {path, lathe::io::open_checkpoint(path)}; }
 
 std::vector<input> open_inputs(std::span<std::string const> paths) {
@@ -40,16 +52,17 @@ std::vector<lathe::checkpoint *> checkpoints_of(std::span<input const> inputs) {
 void expect_separate(std::string const & output, std::span<input const> inputs) {
     checkpoint_files const out{output};
     std::error_code code;
-    for (auto const & in : inputs) {
-        fs::path const file{in.file->label()};
-        auto const name = file.filename().string();
-        bool const same_folder = fs::equivalent(folder_of(file), folder_of(out.single), code);
-        bool const same_name = name == out.single.filename() || name == out.index().filename() || out.is_shard(name);
-        if ((same_folder && same_name) || fs::equivalent(file, out.single, code)
-            || fs::equivalent(file, out.index(), code))
-            throw usage_error{"output: found " + output + ", which would replace the input " + in.path
-                              + "; choose another path"};
-    }
+    for (auto const & in : inputs)
+        for (auto const & file : in.files()) {
+            auto const name = file.filename().string();
+            bool const same_folder = fs::equivalent(folder_of(file), folder_of(out.single), code);
+            bool const same_name =
+                name == out.single.filename() || name == out.index().filename() || out.is_shard(name);
+            if ((same_folder && same_name) || fs::equivalent(file, out.single, code)
+                || fs::equivalent(file, out.index(), code))
+                throw usage_error{"output: found " + output + ", which would replace the input " + in.path
+                                  + "; choose another path"};
+        }
 }
 
 bool names_folder(std::string const & path) {
@@ -66,30 +79,61 @@ bool is_side_file(fs::path const & path) {
 }
 } // namespace
 
-std::vector<std::string> copy_side_files(fs::path const & from, fs::path const & to, std::optional<lathe::dtype> type) {
+std::vector<lathe::io::file> open_side_files(fs::path const & folder) {
     std::error_code code;
     std::vector<fs::path> found;
-    fs::directory_iterator entries{from, code};
+    fs::directory_iterator entries{folder, code};
     for (; !code && entries != fs::directory_iterator{}; entries.increment(code))
-        if (entries->is_regular_file(code) && is_side_file(entries->path()))
+        if (std::error_code ignored; entries->is_regular_file(ignored) && is_side_file(entries->path()))
             found.push_back(entries->path());
     if (code)
-        lathe::io::fail(from, "list", code.value());
+        lathe::io::fail(folder, "list", code.value());
     std::ranges::sort(found);
+    std::vector<lathe::io::file> opened;
+    for (auto const & path : found)
+        opened.push_back(lathe::io::file::open(path));
+    return opened;
+}
 
-    std::vector<std::string> names;
-    for (auto const & path : found) {
-        auto text = read_text(path);
-        if (auto config = json::parse(text, nullptr, false);
-            type && path.filename() == "config.json" && config.is_object() && config.contains("torch_dtype")) {
-            config["torch_dtype"] = std::string{torch_name(*type)};
-            text = config.dump(2) + "\n";
+namespace {
+/// A configuration as text, with the type it gives for the weights replaced; empty if it gives none.
+std::string with_type(lathe::io::file const & config, lathe::dtype type) {
+    constexpr std::uint64_t limit = std::uint64_t{1} << 20; // of a file that is read as a whole
+    if (config.size() > limit)
+        return {};
+    std::string text(static_cast<std::size_t>(config.size()), '\0');
+    config.read(std::as_writable_bytes(std::span{text}), 0);
+    auto all = json::parse(text, nullptr, false);
+    bool changed = false;
+    for (auto const * const key : {"torch_dtype", "dtype"})
+        if (all.is_object() && all.contains(key)) {
+            all[key] = std::string{torch_name(type)};
+            changed = true;
         }
-        lathe::io::staged_file copy(to / path.filename(), false);
-        copy.write(std::as_bytes(std::span{text}), 0);
+    return changed ? all.dump(2) + "\n" : std::string{};
+}
+} // namespace
+
+std::vector<std::string> copy_side_files(std::span<lathe::io::file const> from, fs::path const & to,
+                                         std::optional<lathe::dtype> type) {
+    std::vector<std::string> names;
+    for (auto const & source : from) {
+        auto const name = source.path().filename();
+        lathe::io::staged_file copy(to / name, false);
+        auto const text = type && name == "config.json" ? with_type(source, *type) : std::string{};
+        if (text.empty()) {
+            std::vector<std::byte> part(std::size_t{1} << 18);
+            for (std::uint64_t at = 0, size = source.size(); at != size;) {
+                auto const window = std::span{part}.first(std::min<std::uint64_t>(part.size(), size - at));
+                source.read(window, at);
+                copy.write(window, at);
+                at += window.size();
+            }
+        } else
+            copy.write(std::as_bytes(std::span{text}), 0);
         copy.close();
         copy.publish();
-        names.push_back(path.filename().string());
+        names.push_back(name.string());
     }
     return names;
 }

@@ -15,6 +15,8 @@ struct input {
     std::unique_ptr<lathe::checkpoint> file;
 
     [[nodiscard]] std::uint64_t bytes() const;
+    /// All files that are read: the index and its shards, and where links among them lead.
+    [[nodiscard]] std::vector<fs::path> files() const;
     [[nodiscard]] json describe() const;
 };
 /// \throws io_error, format_error
@@ -28,10 +30,13 @@ void expect_separate(std::string const & output, std::span<input const> inputs);
 /// Whether a path asks for a folder: it is one, ends in '/', or has no extension .safetensors.
 bool names_folder(std::string const & path);
 
-/// Copies what loaders want beside the weights (configuration, tokenizer, code) from the folder `from` to the folder
-/// `to`: files *.json, *.txt, *.model, *.tiktoken, *.jinja and *.py that describe no weights. `type`, if given,
-/// replaces torch_dtype in config.json. \returns the names copied \throws io_error
-std::vector<std::string> copy_side_files(fs::path const & from, fs::path const & to, std::optional<lathe::dtype> type);
+/// Opens what loaders want beside the weights (configuration, tokenizer, code): files *.json, *.txt, *.model,
+/// *.tiktoken, *.jinja and *.py of a folder that describe no weights, by name. \throws io_error
+std::vector<lathe::io::file> open_side_files(fs::path const & folder);
+/// Copies them to a folder, in pieces. `type`, if given, replaces torch_dtype (dtype, as newer ones have it) in
+/// config.json. \returns the names \throws io_error
+std::vector<std::string> copy_side_files(std::span<lathe::io::file const> from, fs::path const & to,
+                                         std::optional<lathe::dtype> type);
 
 /// "5GB", "500 MB", "2GiB", "1000000". \throws usage_error naming the flag
 std::uint64_t parse_size(std::string_view flag, std::string_view text);

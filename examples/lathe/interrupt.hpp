@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Ctrl-C (and SIGTERM) as a stop token. The second one ends the program at once.
+/// \file  Ctrl-C (and SIGTERM, and the end of the terminal) as a stop token. The second one ends the program at once.
+#include <filesystem>
 
 namespace lathe_cli {
 
@@ -7,7 +8,9 @@ namespace lathe_cli {
 struct interrupt_token {
     [[nodiscard]] bool stop_requested() const noexcept;
 };
-void catch_interrupts();
+/// From now on. Also ends the program with one line where a mapped input can no longer be read.
+/// \param output the folder of what is being written, in which nothing is to be left behind; empty if nothing is
+void catch_interrupts(std::filesystem::path const & output = {});
 
 /// What a command throws when it was stopped: exit status 130.
 struct interrupted {};

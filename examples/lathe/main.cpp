@@ -63,6 +63,8 @@ int run(int argc, char const * const * argv) {
     std::vector<std::string_view> const known(names.begin(), names.end());
     auto left = app.remaining();
     std::erase(left, "--");
+    if (!left.empty() && left.front().starts_with("-"))
+        expect_nothing_left(app);
     if (left.empty())
         throw usage_error{"no command; known: merge, kinship, inspect, methods; see lathe --help"};
     throw usage_error{"'" + left.front() + "': unknown command; " + lathe::reflect::suggestion(left.front(), known)};

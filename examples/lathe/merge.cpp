@@ -194,7 +194,8 @@ merge_plan plan_of(command_line const & line) {
     if (plan.method == nullptr) {
         if (plan.settings.models.empty())
             throw usage_error{"no method; lathe methods lists them"};
-        throw usage_error{"'" + plan.settings.models.front() + "': unknown method; lathe methods lists them"};
+        static_cast<void>(method_named(plan.settings.models.front())); // unknown, for it was not taken as one
+        throw usage_error{"no method before the flags; lathe methods lists them"};
     }
     if (plan.settings.run.seed && has_option(*plan.method, "seed"))
         layers.push_back({{"seed", *plan.settings.run.seed}});
@@ -239,6 +240,22 @@ struct usage {
     }
 };
 
+/// What the user should know of tensors that hold weights but are copied: there is no arithmetic of eight bits here.
+std::string note_on_copies(lathe::merge::model_pool const & pool) {
+    std::size_t tensors = 0;
+    std::string_view type;
+    for (auto const & row : pool.rows())
+        if (auto const name = lathe::name_of(row.info.type); name.starts_with("F8_")) {
+            ++tensors;
+            type = name;
+        }
+    if (tensors == 0)
+        return {};
+    return std::to_string(tensors) + (tensors == 1 ? " tensor of type " : " tensors of type ") + std::string{type}
+           + (tensors == 1 ? " is" : " are") + " copied from " + std::string{pool.reference().label()}
+           + ", not merged; convert the checkpoints to merge them";
+}
+
 int run_plan(merge_plan const & plan) {
     usage const used;
     auto const & s = plan.settings;
@@ -252,6 +269,8 @@ int run_plan(merge_plan const & plan) {
         base.push_back(open_input(*s.base));
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
         expect_separate(*s.output, group);
+    for (auto const & paths : {s.objective.target, s.objective.fisher}) // which are opened again where they are used
+        expect_separate(*s.output, open_inputs(paths));
 
     lathe::merge::pool_options pool_options;
     pool_options.policy = s.policy;
@@ -260,29 +279,32 @@ int run_plan(merge_plan const & plan) {
     lathe::merge::model_pool const pool(base.empty() ? nullptr : base.front().file.get(), checkpoints_of(models),
                                         pool_options);
     auto const folder = names_folder(*s.output);
+    auto const & reference = base.empty() ? models.front() : base.front();
+    std::vector<lathe::io::file> side_files; // opened first: what is wrong with them is not found hours later
+    if (std::error_code code; folder && s.copy_side_files && fs::is_directory(reference.path, code)
+                              && !fs::equivalent(reference.path, *s.output, code))
+        side_files = open_side_files(reference.path);
     auto const target = folder ? (fs::path{*s.output} / "").string() : *s.output;
     lathe::io::safetensors_writer sink(
         target, {.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0});
 
+    auto notes = plan.notes;
+    if (auto const note = note_on_copies(pool); !note.empty())
+        notes.push_back(note);
     std::uint64_t bytes = 0;
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
         for (auto const & in : group)
             bytes += in.bytes();
-    for (auto const & note : plan.notes)
+    for (auto const & note : notes)
         if (!s.run.quiet)
-            std::fprintf(stderr, "lathe: note: %s\n", note.c_str());
+            std::fprintf(stderr, "lathe: note: %s\n", lathe::io::printable(note, 1000).c_str());
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
-    catch_interrupts();
+    catch_interrupts(lathe::io::folder_of(lathe::io::checkpoint_files{target}.single));
     auto const result = run({pool, file_list, sink, plan.options, s.run.threads, bar, s.objective});
     bar.clear();
 
-    std::vector<std::string> copied;
-    auto const & reference = base.empty() ? models.front() : base.front();
-    std::error_code code;
-    if (folder && s.copy_side_files && fs::is_directory(reference.path, code)
-        && !fs::equivalent(reference.path, *s.output, code))
-        copied = copy_side_files(reference.path, *s.output, pool_options.output_type);
+    auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);
 
     std::uint64_t written = 0;
     for (auto const & t : pool.output())

@@ -53,6 +53,8 @@ public:
                 auto const inner = place.empty() ? key : place + "." + key;
                 if (all.contains(key))
                     reject(path_ + ": " + inner, "the key twice", "each key once");
+                if (key == "<<" && entry.first.Tag() != "!")
+                    reject(path_ + ": " + inner, "a merge key", "the entries themselves, or an alias of the whole map");
                 all[key] = read(entry.second, inner, depth + 1);
             }
             return all;
@@ -64,7 +66,10 @@ public:
 
 json parse_yaml(std::string const & text, std::string const & path) {
     try {
-        return yaml_reader{path}.read(YAML::Load(text), "");
+        auto const documents = YAML::LoadAll(text);
+        if (documents.size() > 1)
+            reject(path, std::to_string(documents.size()) + " YAML documents", "one");
+        return documents.empty() ? json(nullptr) : yaml_reader{path}.read(documents.front(), "");
     } catch (YAML::Exception const & e) {
         throw lathe::format_error{path + ": YAML: " + e.what()};
     }
@@ -138,6 +143,13 @@ std::vector<method_rule> const & method_rules() {
     return rules;
 }
 
+/// Parameters that other methods of mergekit have, or that change nothing here. As there, they are passed over; any
+/// other name is a slip.
+constexpr std::string_view other_parameters[] = {
+    "weight",    "density", "normalize", "rescale",     "lambda",          "t",
+    "int8_mask", "gamma",   "epsilon",   "filter_wise", "nuslerp_flatten", "nuslerp_row_wise",
+    "max_iter",  "tol",     "scale",     "eps",         "select_topk",     "normalize_weights"};
+
 class mergekit_reader {
     std::string const & path_;
     mergekit_merge merge_;
@@ -179,11 +191,17 @@ class mergekit_reader {
             return json::object();
         if (!all.is_object())
             reject(at(place + "parameters"), lathe::reflect::shown(all), "a map");
-        for (auto const & [name, value] : all.items())
-            if (std::ranges::find(rule_->parameters, std::string_view{name}, &parameter_rule::name)
-                == rule_->parameters.end())
-                merge_.notes.push_back(at(place + "parameters." + name) + " is not used by "
-                                       + std::string{rule_->merge_method} + " and was ignored");
+        std::vector<std::string_view> known;
+        for (auto const & rule : rule_->parameters)
+            known.push_back(rule.name);
+        for (auto const & [name, value] : all.items()) {
+            if (std::ranges::find(known, std::string_view{name}) != known.end())
+                continue;
+            auto const where = at(place + "parameters." + name);
+            if (std::ranges::find(other_parameters, std::string_view{name}) == std::end(other_parameters))
+                throw lathe::format_error{where + ": unknown parameter; " + lathe::reflect::suggestion(name, known)};
+            merge_.notes.push_back(where + " is not used by " + std::string{rule_->merge_method} + " and was ignored");
+        }
         return all;
     }
     [[nodiscard]] std::string model_path(json const & value, std::string const & place) const {
@@ -402,7 +420,6 @@ class mergekit_reader {
                 any = any || !one.is_null();
                 if (one.is_null())
                     one = rule.fallback;
-                complement(one);
                 value.push_back(std::move(one));
             }
             if (rule.kind == number_of_models) {
@@ -410,6 +427,7 @@ class mergekit_reader {
                     reject(at(name), lathe::reflect::shown(value), "one number for all models and tensors");
                 json one = value.front();
                 value = std::move(one);
+                complement(value);
             } else if (!any && rule.fallback.is_null())
                 return;
         } else {
@@ -480,12 +498,13 @@ public:
             if (auto const & value = get(top_, key); !value.is_null())
                 reject(at(key), lathe::reflect::shown(value),
                        "nothing: lathe merges no vocabularies, all models must share one tokenizer");
-        auto const & type = get(top_, get(top_, "out_dtype").is_null() ? "dtype" : "out_dtype");
-        if (!type.is_null()) {
-            if (!type.is_string())
-                reject(at("dtype"), lathe::reflect::shown(type), "float32, float16 or bfloat16");
-            merge_.settings["out_dtype"] = type;
-        }
+        for (auto const * const key : {"dtype", "out_dtype"}) // the second counts
+            if (auto const & type = get(top_, key); !type.is_null()) {
+                if (!type.is_string())
+                    reject(at(key), lathe::reflect::shown(type), "float32, float16 or bfloat16");
+                static_cast<void>(parse_float_type(at(key), type.get<std::string>()));
+                merge_.settings["out_dtype"] = type;
+            }
         static_cast<void>(parameters_of(top_, ""));
         if (auto const & modules = get(top_, "modules"); !modules.is_null()) {
             if (!modules.is_object() || modules.size() != 1 || !get(top_, "models").is_null()

@@ -52,6 +52,16 @@ grep -q '"torch_dtype": "bfloat16"' merged/config.json || fail "config.json: $(<
 run 0 merge average merged -o back.safetensors
 run 0 merge average model -o direct.safetensors --out-dtype BF16
 same back.safetensors direct.safetensors
+# Vocabularies are long; newer configurations say dtype.
+{
+    printf '{"vocab": {"a": 0'
+    seq -f ', "token%.0f": 1' 1000000
+    echo '}}'
+} >model/tokenizer.json
+echo '{"hidden_size": 8, "dtype": "float32"}' >model/config.json
+run 0 merge average model -o long --out-dtype F16
+same long/tokenizer.json model/tokenizer.json
+grep -q '"dtype": "float16"' long/config.json || fail "config.json: $(<long/config.json)"
 run 0 merge average model -o bare --no-copy-side-files
 [[ $(ls bare) == model.safetensors ]] || fail "--no-copy-side-files: $(ls bare)"
 
@@ -64,9 +74,38 @@ refuse 2 'would replace the input' merge average model "$m1" -o model/model.safe
 ln -s in.safetensors link.safetensors
 refuse 2 'would replace the input' merge average link.safetensors "$m1" -o in.safetensors
 same in.safetensors "$m0"
+refuse 2 'would replace the input' merge frank_wolfe "$m0" "$m1" --target in.safetensors -o in.safetensors
+same in.safetensors "$m0"
+# Nor are shards of them, nor what links lead to.
+run 0 merge average "$m0" -o set --max-shard-size 1kB
+mkdir linked
+for file in set/*; do
+    ln -s "../$file" linked/
+done
+shard=$(echo set/model-00002-of-*)
+cp "$shard" shard.copy
+refuse 2 'would replace the input' merge average set "$m1" -o "$shard"
+refuse 2 'would replace the input' merge average linked "$m1" -o "$shard"
+refuse 2 'would replace the input' merge average linked "$m1" -o set
+same "$shard" shard.copy
+
+# --out-dtype is the type of all floating tensors, those that are copied as well.
+run 0 merge linear --weights 1,0,0 --policy keep_base "$data"/data_missing/{base,m0,m1}.safetensors -o kept.safetensors --out-dtype BF16
+run 0 inspect kept.safetensors
+[[ $out != *F32* ]] || fail "--out-dtype leaves tensors out: $out"
+run 0 merge linear --weights 1,0,0 --policy keep_base "$data"/data_missing/{base,m0,m1}.safetensors -o wide.safetensors
+run 0 merge average wide.safetensors -o narrow.safetensors --out-dtype BF16
+same kept.safetensors narrow.safetensors
+
+# Types of eight bits cannot be merged, and that is said.
+printf '\x40\0\0\0\0\0\0\0%-64s\x30' '{"w":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}' >eight.safetensors
+run 0 merge average eight.safetensors eight.safetensors -o x8.safetensors
+[[ $err == *"1 tensor of type F8_E4M3 is copied from eight.safetensors, not merged"* ]] || fail "a note is due: $err"
+rm x8.safetensors
 
 # What a person can get wrong.
-refuse 2 "did you mean 'ties'|lathe methods" merge tie "$m0" -o x.safetensors
+refuse 2 "did you mean 'ties'" merge tie "$m0" -o x.safetensors
+refuse 2 'did you mean --version' --verison
 refuse 2 "no method" merge
 refuse 2 "unknown command; did you mean 'merge'" merg
 refuse 2 "no command" --

@@ -261,15 +261,22 @@ class staged_file {
     bool durable_, published_ = false;
     std::uint64_t since_writeback_ = 0;
 
+    static inline std::atomic<unsigned> names_{0}; ///< taken so far
+
     static file create_beside(std::filesystem::path const & target) {
-        static std::atomic<unsigned> count{0};
-        auto const prefix = ".lathe-" + std::to_string(::getpid()) + '-';
         for (;;) // a name left by a process that was killed is passed over
-            if (auto created = file::create_new(folder_of(target) / (prefix + std::to_string(count++) + ".tmp")))
+            if (auto created = file::create_new(prefix(folder_of(target)) + std::to_string(names_++) + ".tmp"))
                 return std::move(*created);
     }
 
 public:
+    /// Staged files of this process in a folder have this name, a number below names_taken(), and ".tmp": for signal
+    /// handlers, which must remove them without help from here.
+    static std::string prefix(std::filesystem::path const & folder) {
+        return (folder / (".lathe-" + std::to_string(::getpid()) + '-')).string();
+    }
+    static unsigned names_taken() noexcept { return names_; }
+
     /// \param durable what is written shall be on the disk before it is published
     /// \throws io_error
     staged_file(std::filesystem::path target, bool durable)

@@ -228,6 +228,8 @@ public:
     /// Of all shards; where they differ, of the first by name.
     [[nodiscard]] std::map<std::string, std::string> const & metadata() const override { return metadata_; }
     [[nodiscard]] std::size_t shard_count() const noexcept { return shards_.size(); }
+    /// The i-th of them by name.
+    [[nodiscard]] safetensors_file const & shard(std::size_t i) const { return *shards_.at(i); }
     std::span<std::byte const> read(std::size_t index, std::size_t first, std::size_t size,
                                     window_buffer & buffer) override {
         expects_shape(index < places_.size(), "sharded_checkpoint::read: no tensor of that index");

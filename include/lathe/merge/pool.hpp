@@ -26,8 +26,8 @@ struct pool_options {
 /// name.
 ///
 /// A row is merged if every checkpoint has the tensor with one shape and a floating type, and it is not empty; else it
-/// is copied from the base (first model). Integers and booleans are always copied. Holds no data; refers to the
-/// checkpoints.
+/// is copied from the base (first model), a floating one as the output type. Integers and booleans are always copied.
+/// Holds no data; refers to the checkpoints.
 class model_pool {
 public:
     struct row {
@@ -128,7 +128,7 @@ private:
         }
         if (!r.merged)
             r.index.clear();
-        else if (options_.output_type)
+        if (options_.output_type && is_floating(t.type))
             r.info.type = *options_.output_type;
         rows_.push_back(std::move(r));
     }
@@ -220,10 +220,22 @@ status stream(B & be, model_pool const & pool, F && f, control<Obs, Stop> ctl = 
     return status::converged;
 }
 
-/// Copies a row that is not merged from the reference, byte by byte.
+/// Copies a row that is not merged from the reference: byte by byte, or rounded where the result has another type.
 inline void copy_row(model_pool const & pool, std::size_t index, checkpoint_sink & sink) {
     auto const & row = pool.rows()[index];
+    auto const type = pool.reference().tensors()[row.reference].type;
     window_buffer in, out;
+    if (type != row.info.type) {
+        std::vector<double> values(std::min(pool.window(), row.info.count()));
+        for_each_window(row.info.count(), pool.window(), [&](std::size_t first, std::size_t count) {
+            auto const from = pool.reference().read(row.reference, first * size_of(type), count * size_of(type), in);
+            auto const to = sink.window(index, first * size_of(row.info.type), count * size_of(row.info.type), out);
+            host::load(type, from.data(), count, values.data());
+            host::store(row.info.type, static_cast<double const *>(values.data()), count, to.data());
+            sink.commit(index, first * size_of(row.info.type), to);
+        });
+        return;
+    }
     for_each_window(row.info.bytes(), std::size_t{4} << 20, [&](std::size_t first, std::size_t size) {
         auto const from = pool.reference().read(row.reference, first, size, in);
         auto const to = sink.window(index, first, size, out);
