@@ -4,9 +4,8 @@
 //
 // Prints one JSON line. `bound_seconds` is what moving the operation's bytes costs by itself, measured in the same run
 // and in turn with it: every input read once by a sum, the output written once by a copy from the first-level cache
-// (with
-// --files: inputs read through the same map, output written by the same writer). `anonymous_mib` is the peak of memory
-// that is not a mapped file, less the models held in memory.
+// (with --files: inputs read through the same map, output written by the same writer). `anonymous_mib` is the peak of
+// memory that is not a mapped file, less the models held in memory and the vectors that Frank-Wolfe holds.
 #include <lathe/backend/eigen.hpp>
 #include <lathe/io/safetensors.hpp>
 #include <lathe/merge/fw_merging.hpp>
@@ -171,7 +170,7 @@ int main(int argc, char ** argv) {
         // What Frank-Wolfe needs besides: a state and a gradient.
         auto const layout = lathe::merge::parameter_layout::of(pool);
         std::vector<float> state, gradient, scratch;
-        if (operation == "frank_wolfe") {
+        if (operation.starts_with("frank_wolfe")) {
             state.resize(layout.size());
             gradient.resize(layout.size());
             scratch.resize(layout.size());
@@ -210,43 +209,55 @@ int main(int argc, char ** argv) {
             });
         else if (operation == "kinship")
             run = [&] { merge::kinship(be, pool); };
-        else if (operation == "frank_wolfe") {
-            // One step at task granularity: all alignments in one pass over the gradient and the models, then the
-            // update of x from the chosen one. The norms of the models were taken with the first alignment, as in a
-            // run.
-            merge::fw_candidates<lathe::eigen_backend, float> candidates(pool, merge::fw_oracle::cosine,
-                                                                         merge::fw_zero_norm::zero);
+        else if (operation == "frank_wolfe" || operation == "frank_wolfe_tensor") {
+            // One step: all alignments in one pass over the gradient and the models, then the update of x from the
+            // chosen one; tensor by tensor, the update comes while the tensor is at hand. The norms of the models were
+            // taken with the first alignment, as in a run.
+            bool const by_tensor = operation == "frank_wolfe_tensor";
+            auto const shared = std::make_shared<merge::fw_candidates<lathe::eigen_backend, float>>(
+                pool, merge::fw_oracle::cosine, merge::fw_zero_norm::zero);
             auto const x = lathe::view_of(std::span{state}), g = lathe::view_of(std::span{gradient});
-            auto const shared = std::make_shared<decltype(candidates)>(std::move(candidates));
-            run = [&, shared, x, g] {
+            run = [&, by_tensor, shared, x, g] {
                 std::vector<double> alignment(pool.size()), sums(pool.size(), 0.0);
+                auto const least = [](std::vector<double> const & v) {
+                    return static_cast<std::size_t>(std::ranges::min_element(v) - v.begin());
+                };
+                auto const move = [&](std::size_t n, std::size_t best) {
+                    shared->move(be, n, best, 0.1f, std::nullopt, layout.slice(x, n));
+                };
                 for (std::size_t n = 0; n != layout.tensors().size(); ++n) {
                     shared->align(be, n, layout.slice(g, n), alignment);
                     for (std::size_t k = 0; k != sums.size(); ++k)
                         sums[k] += alignment[k];
+                    if (by_tensor)
+                        move(n, least(alignment));
                 }
-                auto const best = static_cast<std::size_t>(std::ranges::min_element(sums) - sums.begin());
-                for (std::size_t n = 0; n != layout.tensors().size(); ++n)
-                    shared->move(be, n, best, 0.1f, std::nullopt, layout.slice(x, n));
+                for (std::size_t n = 0; n != layout.tensors().size() && !by_tensor; ++n)
+                    move(n, least(sums));
                 peak.sample();
             };
-            bound = [&, x, g] { // reads: g and the models, then x and one model; writes: x
+            bound = [&, by_tensor, x,
+                     g] { // reads: g and the models, then x and one model (if it is not at hand); writes x
                 for (auto const & m : models)
                     read_all(*m);
-                read_all(*models[0]);
+                if (!by_tensor)
+                    read_all(*models[0]);
                 double total[2] = {};
-                lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); },
-                                          std::span{total}.first(1), g);
-                lathe::ops::reduce<float>(be, [](auto & sums, auto const & v) { sums.add(0, v); },
-                                          std::span{total}.last(1), x);
+                auto const sum = [](auto & sums, auto const & v) { sums.add(0, v); };
+                lathe::ops::reduce<float>(be, sum, std::span{total}.first(1), g);
+                lathe::ops::reduce<float>(be, sum, std::span{total}.last(1), x);
                 lathe::ops::fill(be, 0.0f,
                                  lathe::view_of(std::span{scratch})); // in place of x, whose values are needed
             };
         } else
-            throw lathe::option_error{
-                "operation: found " + operation
-                + ", expected linear, task_arithmetic, ties_model, ties_tensor, frank_wolfe or kinship"};
+            throw lathe::option_error{"operation: found " + operation
+                                      + ", expected linear, task_arithmetic, ties_model, ties_tensor, frank_wolfe, "
+                                        "frank_wolfe_tensor or kinship"};
 
+        // Held whatever the operation does: models in memory, the state of Frank-Wolfe.
+        auto const held =
+            (output.empty() ? before : 0)
+            + static_cast<double>((state.size() + gradient.size() + scratch.size()) * sizeof(float)) / 0x1p20;
         run(); // pages touched, files mapped
         timing ours, limit;
         for (std::size_t i = 0; i != repeat; ++i) {
@@ -257,7 +268,7 @@ int main(int argc, char ** argv) {
                     "%.4f, \"bound_wall_seconds\": %.4f, "
                     "\"peak_rss_mib\": %.0f, \"anonymous_mib\": %.1f}\n",
                     operation.c_str(), ours.cpu, ours.wall, limit.cpu, limit.wall, status_mib("VmHWM"),
-                    peak.mib - (output.empty() ? before : 0));
+                    peak.mib - held);
     } catch (std::exception const & e) {
         std::cerr << "lathe_peer: error: " << e.what() << '\n';
         return 1;

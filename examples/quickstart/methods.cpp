@@ -124,15 +124,15 @@ std::vector<method> methods() {
             return f.accuracy(be, lathe::view_of(std::span{x}));
         }, to, {.k = 3, .max_gen = 4});
     }));
-    for (auto const level : {merge::adamerging_level::task, merge::adamerging_level::layer})
-        all.push_back(informed(level == merge::adamerging_level::task ? "AdaMerging, by task" : "AdaMerging, by tensor",
+    for (auto const level : {merge::granularity::task, merge::granularity::layer})
+        all.push_back(informed(level == merge::granularity::task ? "AdaMerging, by task" : "AdaMerging, by tensor",
                                false, [level](backend & be, pool const & p, ingredients const & in, sink & to) {
             auto f = all_tasks(be, in, merge::classifier_loss::entropy);
             merge::adamerging(be, p, f, to, {.level = level, .lr = 1e-3, .init = 0.1, .steps = 200});
         }));
-    for (auto const granularity : {merge::fw_granularity::task, merge::fw_granularity::layer})
-        all.push_back(informed(granularity == merge::fw_granularity::task ? "FW-Merging, published, by task"
-                                                                          : "FW-Merging, published, by tensor",
+    for (auto const granularity : {merge::granularity::task, merge::granularity::layer})
+        all.push_back(informed(granularity == merge::granularity::task ? "FW-Merging, published, by task"
+                                                                       : "FW-Merging, published, by tensor",
                                true, [granularity](backend & be, pool const & p, ingredients const & in, sink & to) {
             auto f = all_tasks(be, in);
             merge::fw_merging(be, p, f, to, {.variant = merge::fw_variant::fusion_bench, .granularity = granularity});
@@ -146,10 +146,9 @@ std::vector<method> methods() {
         }
         merge::fw_merging_soft(be, p, losses, to);
     }));
-    for (auto const granularity : {merge::frank_wolfe_granularity::task, merge::frank_wolfe_granularity::layer})
-        all.push_back(informed(granularity == merge::frank_wolfe_granularity::task
-                                   ? "Frank-Wolfe over the hull"
-                                   : "Frank-Wolfe over the hull, by tensor",
+    for (auto const granularity : {merge::granularity::task, merge::granularity::layer})
+        all.push_back(informed(granularity == merge::granularity::task ? "Frank-Wolfe over the hull"
+                                                                       : "Frank-Wolfe over the hull, by tensor",
                                true, [granularity](backend & be, pool const & p, ingredients const & in, sink & to) {
             auto f = all_tasks(be, in);
             // The base is a vertex too: what was there before the fine-tuning stays in reach.

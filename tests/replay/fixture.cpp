@@ -60,8 +60,7 @@ lathe_replay::tolerance fixture::tolerance() const {
     return result;
 }
 
-json const & fixture::input(std::string const & key) {
-    used_.insert(key);
+json const & fixture::input(std::string const & key) const {
     auto const & inputs = manifest_.at("inputs");
     if (!inputs.contains(key))
         throw failure{"manifest: no input " + key};
@@ -77,19 +76,19 @@ std::vector<std::unique_ptr<lathe::checkpoint>> fixture::open_all(json const & f
         all.push_back(lathe::io::open_checkpoint(resolve(file)));
     return all;
 }
-std::unique_ptr<lathe::checkpoint> fixture::checkpoint(std::string const & key) {
+std::unique_ptr<lathe::checkpoint> fixture::checkpoint(std::string const & key) const {
     return lathe::io::open_checkpoint(resolve(input(key)));
 }
-std::vector<std::unique_ptr<lathe::checkpoint>> fixture::checkpoints(std::string const & key) {
+std::vector<std::unique_ptr<lathe::checkpoint>> fixture::checkpoints(std::string const & key) const {
     return open_all(input(key));
 }
-std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> fixture::checkpoint_table(std::string const & key) {
+std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> fixture::checkpoint_table(std::string const & key) const {
     std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> table;
     for (auto const & row : input(key))
         table.push_back(open_all(row));
     return table;
 }
-std::vector<fs::path> fixture::paths(std::string const & key) {
+std::vector<fs::path> fixture::paths(std::string const & key) const {
     std::vector<fs::path> all;
     for (auto const & file : input(key))
         all.push_back(resolve(file));
@@ -110,6 +109,13 @@ json fixture::take_option(std::string const & key) {
     json value = std::move(*at);
     options.erase(at);
     return value;
+}
+
+lathe::merge::pool_options fixture::take_pool_options() {
+    lathe::merge::pool_options options;
+    if (auto const policy = take_option("policy"); !policy.is_null())
+        lathe::reflect::codec<lathe::merge::mismatch_policy>::read(policy, options.policy, "policy");
+    return options;
 }
 
 void fixture::expect_known(json const & given, std::span<lathe::reflect::field_description const> fields,
@@ -136,9 +142,9 @@ std::unique_ptr<lathe::checkpoint> fixture::expected_checkpoint() const {
     return lathe::io::open_checkpoint(resolve(manifest_.at("expected").at("checkpoint")));
 }
 
-void fixture::expect_all_used() const {
+void fixture::expect_inputs(std::initializer_list<std::string_view> known) const {
     for (auto const & [key, value] : manifest_.at("inputs").items())
-        if (!used_.contains(key))
+        if (std::ranges::find(known, std::string_view{key}) == known.end())
             throw failure{"manifest: input " + key + " is not one of this method"};
 }
 
@@ -149,17 +155,14 @@ std::vector<lathe::checkpoint *> pointers(std::vector<std::unique_ptr<lathe::che
     return result;
 }
 
-namespace {
-lathe::merge::pool_options pool_options_of(fixture & f) {
-    lathe::merge::pool_options options;
-    if (auto const policy = f.take_option("policy"); !policy.is_null())
-        lathe::reflect::codec<lathe::merge::mismatch_policy>::read(policy, options.policy, "policy");
-    return options;
+void expect_fields(json const & entry, std::initializer_list<std::string_view> fields) {
+    for (auto const & [key, value] : entry.items())
+        if (std::ranges::find(fields, std::string_view{key}) == fields.end())
+            throw failure{"expected.json: unknown field " + key};
 }
-} // namespace
 
-fixture_pool::fixture_pool(fixture & f)
+fixture_pool::fixture_pool(fixture const & f, lathe::merge::pool_options const & options)
     : base{f.has_input("base") ? f.checkpoint("base") : nullptr}, models{f.checkpoints("models")},
-      pool(base.get(), pointers(models), pool_options_of(f)) {}
+      pool(base.get(), pointers(models), options) {}
 
 } // namespace lathe_replay

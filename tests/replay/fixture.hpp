@@ -4,8 +4,6 @@
 #include <lathe/merge/pool.hpp>
 #include <lathe/reflect/options.hpp>
 
-#include <set>
-
 namespace lathe_replay {
 
 using lathe::reflect::json;
@@ -22,13 +20,12 @@ struct tolerance {
     std::optional<std::uint64_t> max_ulp; ///< of 16-bit outputs
 };
 
-/// One case. Inputs and options that a runner does not ask for are found by expect_all_used().
+/// One case.
 class fixture {
     fs::path folder_;
     json manifest_;
-    std::set<std::string> used_;
 
-    json const & input(std::string const & key);
+    [[nodiscard]] json const & input(std::string const & key) const;
     [[nodiscard]] fs::path resolve(json const & file) const;
     [[nodiscard]] std::vector<std::unique_ptr<lathe::checkpoint>> open_all(json const & files) const;
 
@@ -41,16 +38,19 @@ public:
     [[nodiscard]] lathe_replay::tolerance tolerance() const;
 
     [[nodiscard]] bool has_input(std::string const & key) const { return manifest_.at("inputs").contains(key); }
-    [[nodiscard]] std::unique_ptr<lathe::checkpoint> checkpoint(std::string const & key);
-    [[nodiscard]] std::vector<std::unique_ptr<lathe::checkpoint>> checkpoints(std::string const & key);
+    [[nodiscard]] std::unique_ptr<lathe::checkpoint> checkpoint(std::string const & key) const;
+    [[nodiscard]] std::vector<std::unique_ptr<lathe::checkpoint>> checkpoints(std::string const & key) const;
     /// [step][task]
     [[nodiscard]] std::vector<std::vector<std::unique_ptr<lathe::checkpoint>>> checkpoint_table(
-        std::string const & key);
-    [[nodiscard]] std::vector<fs::path> paths(std::string const & key);
+        std::string const & key) const;
+    [[nodiscard]] std::vector<fs::path> paths(std::string const & key) const;
     [[nodiscard]] std::vector<std::string> model_names() const;
 
+    [[nodiscard]] bool has_option(std::string const & key) const { return manifest_.at("options").contains(key); }
     /// An option that belongs to no option struct, taken out; null if it is not given.
     json take_option(std::string const & key);
+    /// The same for those of the pool: "policy".
+    lathe::merge::pool_options take_pool_options();
     /// The options that are left, as a struct. \throws failure for an unknown name, lathe::option_error for a bad value
     template <class Options> Options options() const {
         lathe::reflect::for_each_accessor<Options>([](std::string_view, auto const &) {});
@@ -66,8 +66,9 @@ public:
     [[nodiscard]] std::unique_ptr<lathe::checkpoint> expected_checkpoint() const;
     [[nodiscard]] std::string expected_error() const { return manifest_.at("expected").at("error").get<std::string>(); }
 
-    /// \throws failure naming an input that no runner asked for
-    void expect_all_used() const;
+    /// \throws failure naming an input that is not one of these. Runners say so, and read the options, before anything
+    /// that may fail, so that a case that expects an error is read as closely as any other.
+    void expect_inputs(std::initializer_list<std::string_view> known) const;
 };
 
 /// A pool over the models and the base of a case, which it owns.
@@ -76,10 +77,12 @@ struct fixture_pool {
     std::vector<std::unique_ptr<lathe::checkpoint>> models;
     lathe::merge::model_pool pool;
 
-    /// Takes the option "policy". `with_base` = false leaves the base out.
-    explicit fixture_pool(fixture & f);
+    fixture_pool(fixture const & f, lathe::merge::pool_options const & options);
 };
 std::vector<lathe::checkpoint *> pointers(std::vector<std::unique_ptr<lathe::checkpoint>> const & all);
+
+/// A value of expected.json that no runner makes, but takes as a question: only fields that it reads. \throws failure
+void expect_fields(json const & entry, std::initializer_list<std::string_view> fields);
 
 /// Names of a folder's cases: those of index.json, or else every folder with a manifest.json. \throws failure
 std::vector<std::string> cases_in(fs::path const & folder);

@@ -38,6 +38,8 @@ json recorded(lathe::merge::fw_merging_step const & s, std::vector<std::string> 
 template <class Backend> void add_fw_merging(runner_table & table) {
     add(table, "fw_hard", []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
         using namespace lathe::merge;
+        f.expect_inputs({"models", "base", "gradients"});
+        auto const of_pool = f.take_pool_options();
         auto const options = f.options<fw_merging_options>();
         auto names = f.model_names();
         if (options.include_initial)
@@ -56,15 +58,15 @@ template <class Backend> void add_fw_merging(runner_table & table) {
                 source = models.back().get();
             }
         }
-        model_pool const pool(base.get(), sources);
-        auto const layout = lathe::parameter_layout::of(pool);
         auto const gradients = f.checkpoints("gradients");
+        model_pool const pool(base.get(), sources, of_pool);
+        auto const layout = lathe::parameter_layout::of(pool);
         recorded_gradients<selected_backend, T> objective(layout, pointers(gradients));
 
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
         fw_merging<T>(be, pool, objective, *out.checkpoint, options, lathe::control<>{},
                       [&](fw_merging_step const & step, lathe::cvec<selected_backend, T> x) {
-            out.trace.push_back(recorded(step, names, layout, options.granularity == fw_granularity::layer));
+            out.trace.push_back(recorded(step, names, layout, options.granularity == lathe::merge::granularity::layer));
             out.states.push_back(snapshot<selected_backend, T>(be, layout, x));
         });
         return out;

@@ -41,7 +41,7 @@ json recorded(lathe::merge::fw_merging_soft_step const & s, lathe::merge::fw_mer
                {"score", json::array()},
                {"coef", s.coefficients}};
     for (std::size_t k = 0; k != s.chosen.size(); ++k) {
-        if (options.granularity == lathe::merge::fw_granularity::task) {
+        if (options.granularity == lathe::merge::granularity::task) {
             entry["chosen"].push_back(models[s.chosen[k].at(0)]);
             entry["score"].push_back(s.score[k].at(0));
             continue;
@@ -62,18 +62,24 @@ json recorded(lathe::merge::fw_merging_soft_step const & s, lathe::merge::fw_mer
 template <class Backend> void add_fw_merging_soft(runner_table & table) {
     add(table, "fw_soft", []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
         using namespace lathe::merge;
-        fixture_pool const inputs(f);
+        f.expect_inputs({"models", "base", "task_gradients", "inputs"});
+        auto const of_pool = f.take_pool_options();
         auto const options = f.options<fw_merging_soft_options>();
+        bool const learns = options.merge_fn == fw_soft_merge_fn::adamerging;
+        if (!learns)
+            f.expect_inputs({"models", "base", "task_gradients"});
+        auto gradients = f.checkpoint_table("task_gradients");
+        auto const rows = learns ? f.checkpoint("inputs") : nullptr;
+        fixture_pool const inputs(f, of_pool);
         auto const names = f.model_names();
         auto const layout = lathe::parameter_layout::of(inputs.pool);
-        recorded_tasks<selected_backend, T> tasks(layout, f.checkpoint_table("task_gradients"));
+        recorded_tasks<selected_backend, T> tasks(layout, std::move(gradients));
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
         auto const on_step = [&](fw_merging_soft_step const & step, lathe::cvec<selected_backend, T> x) {
             out.trace.push_back(recorded(step, options, names, layout));
             out.states.push_back(snapshot<selected_backend, T>(be, layout, x));
         };
-        if (options.merge_fn == fw_soft_merge_fn::adamerging) {
-            auto const rows = f.checkpoint("inputs");
+        if (learns) {
             auto const iterations = std::max<std::size_t>(options.ada_iters, 1);
             recorded_entropy<selected_backend, T> loss(layout, *rows, options.entropy_eps,
                                                        [iterations](std::size_t call, std::size_t k) {
@@ -88,9 +94,11 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
 
     add(table, "adamerging", []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
         using namespace lathe::merge;
-        fixture_pool const inputs(f);
+        f.expect_inputs({"models", "base", "inputs"});
+        auto const of_pool = f.take_pool_options();
         auto const options = f.options<adamerging_options>();
         auto const rows = f.checkpoint("inputs");
+        fixture_pool const inputs(f, of_pool);
         recorded_entropy<selected_backend, T> loss(
             lathe::parameter_layout::of(inputs.pool), *rows, options.entropy_eps,
             [](std::size_t call, std::size_t k) { return "t" + std::to_string(call) + ".k" + std::to_string(k); });
@@ -98,7 +106,7 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
         adamerging<T>(be, inputs.pool, loss, *out.checkpoint, options, lathe::control<>{},
                       [&](adamerging_step const & step) {
             json coefficients = step.coefficients;
-            if (options.level == adamerging_level::task)
+            if (options.level == granularity::task)
                 for (auto & row : coefficients)
                     row = json(row.at(0));
             out.trace.push_back({{"t", step.t}, {"loss", step.loss}, {"coef", std::move(coefficients)}});

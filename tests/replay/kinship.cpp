@@ -33,9 +33,11 @@ double minus_squared_distance(lathe::checkpoint & model, lathe::checkpoint & tar
 template <class Backend> void add_kinship(runner_table & table) {
     add(table, "kinship", []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
         using namespace lathe::merge;
-        fixture_pool const inputs(f);
-        auto const names = f.model_names();
+        f.expect_inputs({"models", "base"});
+        auto const of_pool = f.take_pool_options();
         auto options = f.options<kinship_options>();
+        fixture_pool const inputs(f, of_pool);
+        auto const names = f.model_names();
         options.low_precision = false;
         auto const exact = kinship<T>(be, inputs.pool, options);
         options.low_precision = true;
@@ -49,6 +51,7 @@ template <class Backend> void add_kinship(runner_table & table) {
         };
         auto values = json::array();
         for (auto const & entry : f.expected_json("json")) {
+            expect_fields(entry, {"a", "b", "metric", "mode", "low_precision", "value"});
             kinship_metric metric{};
             kinship_mode mode{};
             lathe::reflect::codec<kinship_metric>::read(entry.at("metric"), metric, "metric");
@@ -63,12 +66,14 @@ template <class Backend> void add_kinship(runner_table & table) {
 
     add(table, "kinship_topk", []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
         using namespace lathe::merge;
-        fixture_pool const inputs(f);
+        f.expect_inputs({"models", "base", "target"});
+        auto const of_pool = f.take_pool_options();
         if (auto const how = f.take_option("evaluate"); how != json("minus squared distance to target"))
             throw failure{"evaluation " + how.dump() + " is unknown"};
         auto options = f.options<kinship_search_options>();
         options.names = f.model_names();
         auto const target = f.checkpoint("target");
+        fixture_pool const inputs(f, of_pool);
         auto result = std::make_unique<lathe::memory_checkpoint>("result");
         auto const found = kinship_search<T>(be, inputs.pool, [&](lathe::checkpoint & model) {
             return minus_squared_distance(model, *target);

@@ -95,10 +95,11 @@ result run_once(fs::path const & folder, runner_table const & runners, std::size
             out = (use_double ? run->second.in_double : run->second.in_float)(f, threads);
         } catch (lathe::unsupported_error const & e) {
             return {verdict::skipped, precision + e.what()};
+        } catch (lathe::io_error const & e) { // a file that is not there is never what a case is about
+            return {verdict::failed, precision + e.what()};
         } catch (lathe::error const & e) {
             error = e.what();
         }
-        f.expect_all_used();
         if (f.expects("error"))
             return error ? result{verdict::passed, precision + "as expected: " + *error}
                          : result{verdict::failed, precision + "no error, expected: " + f.expected_error()};

@@ -8,9 +8,17 @@ namespace lathe_replay {
 
 namespace {
 
+/// For methods without options. \throws failure if there are any, or other inputs
+void expect_no_options(fixture & f, std::initializer_list<std::string_view> inputs) {
+    f.expect_inputs(inputs);
+    static_cast<void>(f.options<lathe::merge::average_options>());
+}
+
 outcome run_schedule(fixture & f, std::size_t) {
+    expect_no_options(f, {});
     auto values = json::array();
     for (auto const & entry : f.expected_json("json")) {
+        expect_fields(entry, {"tensor", "t", "setting", "value"});
         lathe::merge::schedule setting;
         lathe::reflect::codec<lathe::merge::schedule>::read(entry.at("setting"), setting, "setting");
         auto const value = evaluate(setting, entry.at("tensor").get<std::string>(), entry.at("t").get<double>());
@@ -27,6 +35,7 @@ template <lathe::real T> json projected(json const & v) {
     return x;
 }
 template <lathe::real T> outcome run_project_simplex(fixture & f, std::size_t) {
+    expect_no_options(f, {});
     auto values = json::array();
     for (auto const & entry : f.expected_json("json"))
         values.push_back({{"v", entry.at("v")}, {"w", projected<T>(entry.at("v"))}});
@@ -41,6 +50,7 @@ void read_all(fs::path const & path, lathe::io::access_mode access) {
         static_cast<void>(file->read(i, 0, file->tensors()[i].bytes(), buffer));
 }
 outcome run_load(fixture & f, std::size_t) {
+    expect_no_options(f, {"files", "accept"});
     using enum lathe::io::access_mode;
     for (auto const access : {memory_map, block_read}) {
         if (f.has_input("accept"))

@@ -23,11 +23,13 @@ inline json values_of(lathe::merge::slerp_result const & result, lathe::merge::m
 
 template <class Method> void add_registered(runner_table & table) {
     add(table, Method::name, []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
-        fixture_pool const inputs(f);
+        f.expect_inputs({"models", "base", Method::files});
+        auto const of_pool = f.take_pool_options();
+        auto const options = f.options<typename Method::options>();
         std::vector<std::unique_ptr<lathe::checkpoint>> files;
         if (!Method::files.empty() && (Method::files_required || f.has_input(std::string{Method::files})))
             files = f.checkpoints(std::string{Method::files});
-        auto const options = f.options<typename Method::options>();
+        fixture_pool const inputs(f, of_pool);
         auto result = std::make_unique<lathe::memory_checkpoint>("result");
         auto const file_list = pointers(files);
         auto const report = Method::template run<T>(be, inputs.pool, file_list, *result, options, lathe::control<>{});

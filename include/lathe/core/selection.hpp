@@ -53,7 +53,7 @@ template <std::unsigned_integral U> U nth_smallest(std::vector<U> v, std::size_t
 template <real T> struct magnitude_interval {
     typename magnitude_pattern<T>::type low = 0, high = magnitude_pattern<T>::nan;
     std::uint64_t below = 0; ///< elements smaller than low, if that was counted
-    std::uint64_t up_to = 0; ///< elements not larger than high, if that was counted
+    std::uint64_t up_to = 0; ///< elements not larger than high; 0 if that was not counted
     std::uint64_t inside = std::numeric_limits<std::uint64_t>::max(); ///< about so many elements between low and high
 };
 
@@ -436,7 +436,8 @@ public:
             begin_pass();
     }
     [[nodiscard]] bool done() const {
-        return std::ranges::all_of(intervals_, [](interval const & i) { return i.low == i.high; });
+        // Found, and counted: what a sample shows is a guess, even where it leaves only one magnitude.
+        return std::ranges::all_of(intervals_, [](interval const & i) { return i.low == i.high && i.up_to != 0; });
     }
 
     /// \throws shape_error, unsupported_error

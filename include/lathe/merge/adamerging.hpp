@@ -15,14 +15,8 @@ inline constexpr auto task_vector_slopes = [](auto & sums, auto const & g, auto 
 };
 } // namespace kernels
 
-/// What one coefficient of AdaMerging is for.
-enum class adamerging_level : unsigned char {
-    task, ///< a model
-    layer ///< a tensor of a model (the authors' "layer" is one parameter tensor, not a block of a transformer)
-};
-
 struct adamerging_options {
-    adamerging_level level = adamerging_level::layer;
+    merge::granularity level = merge::granularity::layer;
     double lr = 1e-3;                           ///< of Adam
     double init = 0.3;                          ///< every coefficient before the first step
     std::size_t steps = 1000;                   ///< evaluations of the loss
@@ -75,20 +69,20 @@ template <class B, real T>
 class task_vector_coefficients {
     parameter_layout const * layout_;
     std::size_t models_;
-    adamerging_level level_;
+    merge::granularity level_;
     bool clamp_;
     std::vector<double> values_;
 
     [[nodiscard]] std::size_t per_model() const noexcept {
-        return level_ == adamerging_level::layer ? layout_->tensors().size() : 1;
+        return level_ == merge::granularity::layer ? layout_->tensors().size() : 1;
     }
     [[nodiscard]] std::size_t index(std::size_t k, std::size_t n) const noexcept {
-        return level_ == adamerging_level::layer ? k * layout_->tensors().size() + n : k;
+        return level_ == merge::granularity::layer ? k * layout_->tensors().size() + n : k;
     }
 
 public:
     /// All coefficients are `init`. Refers to the layout.
-    task_vector_coefficients(parameter_layout const & layout, std::size_t models, adamerging_level level, double init,
+    task_vector_coefficients(parameter_layout const & layout, std::size_t models, merge::granularity level, double init,
                              bool clamp)
         : layout_{&layout}, models_{models}, level_{level}, clamp_{clamp} {
         values_.assign(models * per_model(), init);
@@ -100,7 +94,7 @@ public:
         std::vector<std::vector<double>> rows(models_);
         for (std::size_t k = 0; k != models_; ++k)
             for (std::size_t i = 0; i != per_model(); ++i)
-                rows[k].push_back(values_[index(k, level_ == adamerging_level::layer ? positions[i] : 0)]);
+                rows[k].push_back(values_[index(k, level_ == merge::granularity::layer ? positions[i] : 0)]);
         return rows;
     }
     /// The weights of the K task vectors at tensor n.

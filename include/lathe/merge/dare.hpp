@@ -43,7 +43,7 @@ inline constexpr auto kept_norms = [](auto & sums, auto const & base, auto const
 /// Whose rules.
 enum class dare_variant : unsigned char {
     fusion_bench, ///< and the paper: every tensor is thinned, what is left is divided by 1 - drop
-    fwm,          ///< FW-Merging: vectors (one dimension, biases and norms) are never thinned
+    fwm,          ///< FW-Merging: vectors (one dimension, biases and norms) are never thinned, nor scaled up
     mergekit      ///< what is left is scaled so that each tensor's task vector keeps its L1 norm
 };
 enum class dare_then : unsigned char {
@@ -54,9 +54,9 @@ enum class dare_then : unsigned char {
 
 struct dare_options {
     dare_variant variant = dare_variant::fusion_bench;
-    double drop = 0.5;     ///< probability p of dropping an element; in [0, 1)
+    double drop = 0.5;     ///< probability p of dropping an element; in [0, 1]
     bool rescale = true;   ///< scale up what is left, by the variant's rule
-    double mask_scale = 1; ///< another factor of what is left (FW-Merging's)
+    double mask_scale = 1; ///< another factor of every task vector (FW-Merging's), thinned or not
     dare_then then = dare_then::task_arithmetic;
     double scaling = 0.3;               ///< task_arithmetic: of the sum of the task vectors
     double lambda = 1;                  ///< ties: of the merged task vector
@@ -168,11 +168,12 @@ template <class B, real T> class dare_recipe {
     /// What is kept of this tensor, and the factors of what is left of it.
     void look_at(B & be, model_pool::row const & row, std::size_t index) {
         row_ = index;
-        bool const whole = options_.variant == dare_variant::fwm && row.info.extents.size() == 1;
+        bool const whole =
+            options_.variant == dare_variant::fwm && (row.info.extents.size() == 1 || options_.drop == 0);
         // Draws are multiples of 2^-24, below 1: so is the threshold, and float and double keep the same elements.
         keep_ = whole ? T(2) : static_cast<T>(std::ceil((1 - options_.drop) * 0x1p24) * 0x1p-24);
-        auto const factor = whole ? 1.0 : options_.mask_scale * (options_.rescale ? 1 / (1 - options_.drop) : 1.0);
-        std::ranges::fill(scale_, static_cast<T>(factor));
+        bool const scaled_up = options_.rescale && !whole && options_.drop < 1; // of nothing, nothing is left to scale
+        std::ranges::fill(scale_, static_cast<T>(options_.mask_scale * (scaled_up ? 1 / (1 - options_.drop) : 1.0)));
         if (options_.variant != dare_variant::mergekit || !options_.rescale)
             return;
         std::vector<double> norms(2 * scale_.size(), 0.0);
@@ -197,8 +198,12 @@ public:
                    options.then == dare_then::task_arithmetic ? options.scaling : 1, pool),
           scale_(pool.size(), T(1)), weights_(pool.size()), scan_(pool) {
         static_cast<void>(pool.base());
-        expects_option(options.drop >= 0 && options.drop < 1, "drop", std::to_string(options.drop),
-                       "a probability below 1");
+        expects_option(options.drop >= 0 && options.drop <= 1, "drop", std::to_string(options.drop), "a probability");
+        expects_option(options.drop < 1 || !options.rescale || options.variant != dare_variant::fusion_bench, "drop",
+                       "1",
+                       "a probability below 1, by which fusion_bench scales up; rescale = false; or another variant");
+        expects_option(std::isfinite(options.mask_scale), "mask_scale", std::to_string(options.mask_scale),
+                       "a finite number");
     }
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         if (in.row_index() != row_)
@@ -221,7 +226,8 @@ public:
 ///
 /// The published codes draw masks from streams that depend on the order in which tensors come (FW-Merging iterates over
 /// a Python set, so one seed gives different models); here masks depend on seed, name and index only. They can be given
-/// instead. drop = 1 leaves nothing and is an error (0/0 in FusionBench). \param masks of the models; none: drawn
+/// instead. drop = 1 leaves nothing but what fwm never thins; with the scaling of fusion_bench it is an error (there it
+/// gives 0/0). \param masks of the models; none: drawn
 /// \returns stopped, or converged. \throws option_error, mismatch_error
 template <real T = float, class B, class Obs = no_observer, class Stop = never_stop>
     requires elementwise<B, T>

@@ -28,7 +28,7 @@ enum class step_rule : unsigned char {
 struct frank_wolfe_options {
     frank_wolfe_method method = frank_wolfe_method::fw;
     step_rule step = step_rule::backtracking;
-    frank_wolfe_granularity granularity = frank_wolfe_granularity::task;
+    merge::granularity granularity = merge::granularity::task;
     std::size_t iters = 100;             ///< steps at most
     double gap_tolerance = 1e-6;         ///< stop when the duality gap is not above this
     std::size_t start = 0;               ///< the model the iteration starts from
@@ -67,7 +67,7 @@ inline void validate(frank_wolfe_options const & o, std::size_t vertices, std::s
     expects_option(o.gap_tolerance >= 0, "gap_tolerance", std::to_string(o.gap_tolerance), "at least 0");
     expects_option(o.step_scale > 0 && o.step_scale <= 1, "step_scale", std::to_string(o.step_scale),
                    "a number in (0, 1]");
-    expects_option(o.granularity == frank_wolfe_granularity::layer || blocks == 1, "granularity", "task",
+    expects_option(o.granularity == merge::granularity::layer || blocks == 1, "granularity", "task",
                    "layer: the vertices are in blocks");
     auto const & w = o.start_weights;
     if (w.empty()) {

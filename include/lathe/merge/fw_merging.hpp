@@ -44,10 +44,6 @@ enum class fw_variant : unsigned char {
     fwm,          ///< hmarkc/FW-Merging: the same, and a tensor whose best alignment is not below 0 is pulled to zero
     fwm_lora      ///< its adapter merging: models are task vectors, there is no base, the start is scaling * sum
 };
-enum class fw_granularity : unsigned char {
-    task, ///< one candidate for the whole model: the least sum over the tensors, each counting the same
-    layer ///< a candidate for each tensor
-};
 enum class fw_oracle : unsigned char {
     cosine, ///< <g, c> / (|g| |c|)
     inner   ///< <g, c>
@@ -74,7 +70,8 @@ struct fw_ties_options {
 
 struct fw_merging_options {
     fw_variant variant = fw_variant::lathe;
-    fw_granularity granularity = fw_granularity::task;
+    /// task: one candidate for the whole model, that of the least sum over the tensors, each counting the same
+    merge::granularity granularity = merge::granularity::task;
     fw_oracle lmo = fw_oracle::cosine;
     fw_init init = fw_init::merge;
     fw_merge_fn merge_fn = fw_merge_fn::task_arithmetic;
@@ -355,7 +352,7 @@ fw_merging_result fw_merging(B & be, model_pool const & pool, Objective && objec
     auto const tensors = layout.tensors().size();
     bool const published = options.variant != fw_variant::lathe;
     bool const zeroes = options.variant == fw_variant::fwm || options.variant == fw_variant::fwm_lora;
-    bool const by_layer = options.granularity == fw_granularity::layer;
+    bool const by_layer = options.granularity == merge::granularity::layer;
     bool const trims = options.merge_fn == fw_merge_fn::ties;
     auto const rank = trims ? kth_of(fw_ties(options), layout.size()) : 0; // 0 where there are no parameters
     fw_candidates<B, T> candidates(be, pool, options);

@@ -14,7 +14,7 @@ enum class fw_soft_merge_fn : unsigned char {
 
 struct fw_merging_soft_options {
     fw_soft_merge_fn merge_fn = fw_soft_merge_fn::task_arithmetic;
-    fw_granularity granularity = fw_granularity::task;
+    merge::granularity granularity = merge::granularity::task;
     double scaling = 0.3;   ///< task_arithmetic: a factor of every step; adamerging: lambda before the first iteration
     double step_size = 0.1; ///< task_arithmetic: the step at t > 0 is 2 / (t + 2) times this; at t = 0 it is 1
     std::size_t max_iters = 10;                  ///< evaluations of the gradient of each task
@@ -59,7 +59,7 @@ inline void validate(fw_merging_soft_options const & options, model_pool const &
 
 /// The candidate a task takes for each tensor, or for all, when others have been taken before.
 class fw_soft_choice {
-    fw_granularity granularity_;
+    merge::granularity granularity_;
     std::vector<std::vector<bool>> taken_; // [tensor or 0][candidate]
 
 public:
@@ -67,16 +67,16 @@ public:
         std::vector<std::size_t> chosen;
         std::vector<double> score;
     };
-    fw_soft_choice(fw_granularity granularity, std::size_t tensors, std::size_t candidates)
+    fw_soft_choice(merge::granularity granularity, std::size_t tensors, std::size_t candidates)
         : granularity_{granularity},
-          taken_(granularity == fw_granularity::layer ? tensors : 1, std::vector<bool>(candidates)) {}
+          taken_(granularity == merge::granularity::layer ? tensors : 1, std::vector<bool>(candidates)) {}
 
     /// From alignments[tensor][candidate]. As the authors' codes look: strictly less wins; at granularity layer the
     /// first candidate that is left is taken unseen, and keeps its place if it is NaN. \throws non_finite_error if
     /// every sum is NaN
     choice next(std::vector<std::vector<double>> const & alignments) {
         std::vector<std::vector<double>> scores = alignments;
-        if (granularity_ == fw_granularity::task) {
+        if (granularity_ == merge::granularity::task) {
             scores.assign(1, std::vector<double>(taken_[0].size()));
             for (auto const & row : alignments)
                 for (std::size_t c = 0; c != row.size(); ++c)
@@ -88,7 +88,7 @@ public:
             for (std::size_t c = 0; c != scores[n].size(); ++c)
                 if (!taken_[n][c]
                     && (best ? scores[n][c] < scores[n][*best]
-                             : granularity_ == fw_granularity::layer || !std::isnan(scores[n][c])))
+                             : granularity_ == merge::granularity::layer || !std::isnan(scores[n][c])))
                     best = c;
             if (!best)
                 throw non_finite_error{"no candidate can be chosen: all sums are NaN"};
@@ -169,14 +169,14 @@ fw_merging_soft_result
             for_each_window(rows[n]->info.count(), pool.window(), [&](std::size_t first, std::size_t size) {
                 operands.clear();
                 for (auto const & chosen : record.chosen) {
-                    auto const c = chosen[options.granularity == fw_granularity::layer ? n : 0];
+                    auto const c = chosen[options.granularity == merge::granularity::layer ? n : 0];
                     operands.push_back(readers[c].read(be, pool.model(c), rows[n]->index[c], first, size));
                 }
                 f(first, size, layout.slice(cvec<B, T>(x.view()), n).sub(first, size), list(operands));
             });
         };
         auto const start = !ada ? record.gamma : t == 0 ? options.scaling : options.ada_coeff;
-        task_vector_coefficients<B, T> lambda(layout, record.chosen.size(), adamerging_level::layer, start, false);
+        task_vector_coefficients<B, T> lambda(layout, record.chosen.size(), merge::granularity::layer, start, false);
         if constexpr (learns) {
             adam optimiser(lambda.values().size(), {options.lr, options.betas, options.adam_eps});
             for (std::size_t i = 0; ada && i != options.ada_iters; ++i) {

@@ -10,6 +10,12 @@ using lathe::parameter_layout;
 using lathe::read_parameters;
 using lathe::write_parameters;
 
+/// What has a choice, weights or a coefficient of its own.
+enum class granularity : unsigned char {
+    task, ///< a model
+    layer ///< a tensor of a model: the authors' "layer" is one parameter tensor, not a block of a transformer
+};
+
 /// A smooth loss over a parameter vector: writes its gradient at x into g, which it owns until it returns, and returns
 /// its value.
 template <class F, class B, class T>

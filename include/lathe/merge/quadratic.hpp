@@ -254,10 +254,10 @@ public:
 template <class B, real T>
     requires elementwise<B, T>
 hull_quadratic make_hull_quadratic(B & be, model_pool const & pool, quadratic_distance<B, T> & f,
-                                   frank_wolfe_granularity granularity = frank_wolfe_granularity::task) {
+                                   merge::granularity granularity = merge::granularity::task) {
     auto const rows = merged_rows(pool);
     auto const n = pool.size();
-    bool const by_layer = granularity == frank_wolfe_granularity::layer;
+    bool const by_layer = granularity == merge::granularity::layer;
     hull_quadratic q(n, by_layer ? rows.size() : 1);
     pool_reader<B, T> in(pool);
     for (std::size_t i = 0; i != rows.size(); ++i) {

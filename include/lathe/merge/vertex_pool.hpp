@@ -1,19 +1,13 @@
 #pragma once
 /// \file  Vertices: the N points whose convex hull a method searches, in memory or streamed from checkpoints.
 ///
-/// The hull is a product of simplices, one for each block of the vector: with frank_wolfe_granularity::task there is
+/// The hull is a product of simplices, one for each block of the vector: with merge::granularity::task there is
 /// one block, with layer there is one for each tensor and every tensor chooses its own combination.
 #include <lathe/merge/linear.hpp>
 #include <lathe/merge/parameters.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace merge {
-
-/// What has weights of its own.
-enum class frank_wolfe_granularity : unsigned char {
-    task, ///< a model: one simplex
-    layer ///< a tensor of a model: a product of simplices, one for each tensor
-};
 
 /// Which way a block moves.
 enum class step_kind : unsigned char {
@@ -129,13 +123,13 @@ template <class B, real T, class Source>
     requires inner_product_space<B, T>
 class vertex_blocks {
     Source source_;
-    frank_wolfe_granularity granularity_;
+    merge::granularity granularity_;
     std::vector<typename Source::operand> operands_;
     std::optional<buffer_t<B, T>> scratch_;
 
     [[nodiscard]] std::size_t parts() const noexcept { return source_.offsets().size() - 1; }
     [[nodiscard]] std::size_t block(std::size_t part) const noexcept {
-        return granularity_ == frank_wolfe_granularity::layer ? part : 0;
+        return granularity_ == merge::granularity::layer ? part : 0;
     }
     /// The nonzero entries of the row of a part.
     struct sparse_row {
@@ -178,12 +172,12 @@ class vertex_blocks {
     }
 
 public:
-    vertex_blocks(Source source, frank_wolfe_granularity granularity)
+    vertex_blocks(Source source, merge::granularity granularity)
         : source_{std::move(source)}, granularity_{granularity} {}
 
     [[nodiscard]] std::size_t size() const noexcept { return source_.size(); }
     [[nodiscard]] std::size_t blocks() const noexcept {
-        return granularity_ == frank_wolfe_granularity::layer ? parts() : 1;
+        return granularity_ == merge::granularity::layer ? parts() : 1;
     }
     [[nodiscard]] std::size_t dimension() const noexcept { return source_.offsets().back(); }
 
@@ -192,7 +186,7 @@ public:
         std::vector<double> sums;
         for (std::size_t i = 0; i != parts(); ++i) {
             auto const & which = candidates[block(i)];
-            if (i == 0 || granularity_ == frank_wolfe_granularity::layer)
+            if (i == 0 || granularity_ == merge::granularity::layer)
                 sums.assign(which.size(), 0.0);
             if (which.empty())
                 continue;
@@ -289,7 +283,7 @@ public:
     /// \param parts the lengths of the tensors that a vertex consists of; empty for one
     /// \throws option_error without vertices; shape_error if they differ in length, or the parts do not add up to it
     explicit resident_vertices(std::span<cvec<B, T> const> vertices, std::span<std::size_t const> parts = {},
-                               frank_wolfe_granularity granularity = frank_wolfe_granularity::task)
+                               merge::granularity granularity = merge::granularity::task)
         : vertex_blocks<B, T, resident_source<B, T>>({vertices, parts}, granularity) {}
 };
 
@@ -298,8 +292,7 @@ template <class B, real T>
     requires elementwise<B, T>
 class streamed_vertices : public vertex_blocks<B, T, streamed_source<B, T>> {
 public:
-    explicit streamed_vertices(model_pool const & pool,
-                               frank_wolfe_granularity granularity = frank_wolfe_granularity::task)
+    explicit streamed_vertices(model_pool const & pool, merge::granularity granularity = merge::granularity::task)
         : vertex_blocks<B, T, streamed_source<B, T>>(streamed_source<B, T>(pool), granularity) {}
 };
 

@@ -138,9 +138,9 @@ BOOST_HANA_ADAPT_STRUCT(lathe::merge::dare_options, variant, drop, rescale, mask
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::dare_options> = lathe::reflect::help_table({
     {"variant", "whose rules: every tensor, not vectors (fwm), or keeping the L1 norm (mergekit)"},
-    {"drop", "probability of dropping an element of a task vector, in [0, 1)"},
+    {"drop", "probability of dropping an element of a task vector, in [0, 1]"},
     {"rescale", "scale up what is left, by the variant's rule"},
-    {"mask_scale", "another factor of what is left"},
+    {"mask_scale", "another factor of every task vector, thinned or not"},
     {"then", "how what is left is merged: task_arithmetic, or the sign election of ties"},
     {"scaling", "task_arithmetic: factor of the sum of the task vectors"},
     {"lambda", "ties: factor of the merged task vector"},

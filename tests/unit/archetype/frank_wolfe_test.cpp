@@ -104,7 +104,7 @@ TEST_CASE("over checkpoints kernels are enough", "[archetype][frank_wolfe]") {
     memory_checkpoint target;
     eigen_backend be;
     merge::linear(be, pool, target, {.weights = {0.5, 0.0, 0.3, 0.2}});
-    for (auto const granularity : {merge::frank_wolfe_granularity::task, merge::frank_wolfe_granularity::layer})
+    for (auto const granularity : {merge::granularity::task, merge::granularity::layer})
         for (auto const step : {merge::step_rule::open, merge::step_rule::exact, merge::step_rule::backtracking}) {
             merge::frank_wolfe_options const options{.method = merge::frank_wolfe_method::away,
                                                      .step = step,

@@ -48,7 +48,7 @@ template <class B> struct distances {
 TEST_CASE("hard FW-Merging on a device", "[archetype][fw_merging]") {
     models m(3);
     auto const pool = m.pool();
-    for (auto const granularity : {merge::fw_granularity::task, merge::fw_granularity::layer})
+    for (auto const granularity : {merge::granularity::task, merge::granularity::layer})
         for (auto const merge_fn : {merge::fw_merge_fn::task_arithmetic, merge::fw_merge_fn::ties}) {
             auto const run = [&]<class B>(B & be, auto & sink) {
                 merge::quadratic_distance<B, double> f(merge::parameter_layout::of(pool), m[1]);
@@ -71,7 +71,7 @@ TEST_CASE("soft FW-Merging on a device", "[archetype][fw_merging]") {
     auto const hard = [&]<class B>(B & be, auto & sink) {
         distances<B> tasks(pool, m, 2);
         return merge::fw_merging_soft<double>(be, pool, tasks, sink,
-                                              {.granularity = merge::fw_granularity::layer, .max_iters = 3});
+                                              {.granularity = merge::granularity::layer, .max_iters = 3});
     };
     auto const [device, host] = run_on_both<floor::elementwise, double>(hard, 1e-9);
     REQUIRE(device.trace.size() == host.trace.size());
@@ -90,7 +90,7 @@ TEST_CASE("soft FW-Merging on a device", "[archetype][fw_merging]") {
 TEST_CASE("AdaMerging on a device", "[archetype][adamerging]") {
     models m(3);
     auto const pool = m.pool();
-    for (auto const level : {merge::adamerging_level::task, merge::adamerging_level::layer}) {
+    for (auto const level : {merge::granularity::task, merge::granularity::layer}) {
         auto const run = [&]<class B>(B & be, auto & sink) {
             merge::quadratic_distance<B, double> f(merge::parameter_layout::of(pool), m[1]);
             return merge::adamerging<double>(be, pool, f, sink, {.level = level, .lr = 0.05, .steps = 5});

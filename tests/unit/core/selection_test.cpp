@@ -114,6 +114,22 @@ TEST_CASE("selection of long vectors looks at a sample first", "[selection]") {
     select(be, some_vectors<float>(n), ranks, 4096, false);
 }
 
+TEST_CASE("a sample in which all magnitudes near the rank are the same is counted none the less", "[selection]") {
+    // As in two-byte types. The sample leaves one magnitude for every vector, which may be wrong, as the last one's is.
+    threaded_backend be;
+    std::size_t const n = 200003;
+    std::mt19937 random(9);
+    std::vector<std::vector<float>> all(3, std::vector<float>(n));
+    for (std::size_t i = 0; i != n; ++i) {
+        all[0][i] = static_cast<float>(static_cast<int>(random() % 9) - 4) / 64;
+        all[1][i] = 0.5f;
+        all[2][i] = i == n - 1 ? 2.f : 1.f;
+    }
+    for (std::uint64_t const rank :
+         {std::uint64_t{1}, std::uint64_t{90000}, std::uint64_t{n - 40000}, std::uint64_t{n}})
+        CHECK(select(be, all, {rank, rank, rank}, 65536, true) <= 3);
+}
+
 TEST_CASE("a sample that misleads costs time and nothing else", "[selection]") {
     // Stretches of equal or nearly equal elements: those of a sample are far from independent.
     lathe_test::plain_backend be;

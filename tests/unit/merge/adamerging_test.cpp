@@ -8,8 +8,8 @@
 using namespace lathe;
 using lathe_test::contains;
 using backend = eigen_backend;
-using merge::adamerging_level;
 using merge::adamerging_options;
+using merge::granularity;
 
 namespace {
 
@@ -79,7 +79,7 @@ TEST_CASE("the gradient by the coefficients is that of finite differences", "[ad
     distance_to<double> objective{std::vector<double>(layout.size(), 0.25)};
     auto windows = merge::pool_windows<backend, double>(be, f.pool);
     auto theta = be.allocate<double>(layout.size()), g = be.allocate<double>(layout.size());
-    for (auto const level : {adamerging_level::task, adamerging_level::layer}) {
+    for (auto const level : {granularity::task, granularity::layer}) {
         merge::task_vector_coefficients<backend, double> lambda(layout, 3, level, 0.3, false);
         auto const loss = [&] {
             lambda.combine(be, windows, theta.view());
@@ -87,7 +87,7 @@ TEST_CASE("the gradient by the coefficients is that of finite differences", "[ad
         };
         loss();
         auto const slopes = lambda.gradient(be, windows, g.view());
-        REQUIRE(slopes.size() == (level == adamerging_level::task ? 3 : 3 * layout.tensors().size()));
+        REQUIRE(slopes.size() == (level == granularity::task ? 3 : 3 * layout.tensors().size()));
         for (std::size_t i = 0; i != slopes.size(); ++i) {
             auto const h = 1e-3, at = lambda.values()[i];
             lambda.values()[i] = at + h;
@@ -111,7 +111,7 @@ TEMPLATE_TEST_CASE("the coefficients that made a target are found again", "[adam
     options.steps = 600;
     options.betas = {0.9, 0.99};
     SECTION("one for each model") {
-        options.level = adamerging_level::task;
+        options.level = granularity::task;
         std::vector<std::vector<double>> const truth{{0.1}, {0.5}, {-0.2}};
         distance_to<TestType> objective{f.combination<TestType>(truth)};
         memory_checkpoint out;

@@ -117,7 +117,7 @@ TEST_CASE("what is left is scaled as the variant says", "[dare]") {
                 before += std::fabs(delta);
                 after += mask[i] == std::byte{1} ? std::fabs(delta) : 0;
             }
-            auto const scale = whole                               ? 1.0
+            auto const scale = whole                               ? 0.5
                                : variant == dare_variant::mergekit ? (after < 1e-7 ? 1.0 : before / after)
                                                                    : 2 * 0.5;
             for (std::size_t i = 0; i != info.count(); ++i) {
@@ -128,6 +128,35 @@ TEST_CASE("what is left is scaled as the variant says", "[dare]") {
             at += info.count();
         }
     }
+}
+
+TEST_CASE("everything dropped leaves the base, and what is never thinned", "[dare]") {
+    fixture f;
+    eigen_backend be;
+    auto const base = elements(*f.base), model = elements(*f.models.all[0]);
+    merge::model_pool const one(f.base.get(), {f.models.pointers[0]}, {.window = 4096});
+    for (auto const then : thens)
+        for (bool const rescale : {true, false})
+            for (auto const variant : variants) {
+                INFO("variant " << static_cast<int>(variant) << " rescale " << rescale);
+                memory_checkpoint out;
+                dare_options const options{
+                    .variant = variant, .drop = 1, .rescale = rescale, .then = then, .scaling = 1};
+                if (rescale && variant == dare_variant::fusion_bench) {
+                    CHECK_THROWS_WITH(merge::dare<double>(be, one, out, options), contains("drop"));
+                    continue;
+                }
+                merge::dare<double>(be, one, out, options);
+                auto const found = elements(out);
+                double worst = 0;
+                std::size_t at = 0;
+                for (auto const & info : f.base->tensors())
+                    for (std::size_t i = 0; is_floating(info.type) && i != info.count(); ++i, ++at) {
+                        bool const whole = variant == dare_variant::fwm && info.extents.size() == 1;
+                        worst = std::max(worst, std::fabs(found[at] - (whole ? model : base)[at]));
+                    }
+                CHECK(worst < 1e-7);
+            }
 }
 
 TEST_CASE("without rescaling what is left stays as it is", "[dare]") {
@@ -173,8 +202,10 @@ TEST_CASE("DARE refuses what it cannot do", "[dare]") {
     masks const m(f.pool, 0.5, 1);
     eigen_backend be;
     memory_checkpoint out;
-    for (double const drop : {-0.1, 1.0, std::numeric_limits<double>::quiet_NaN()})
+    for (double const drop : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()})
         CHECK_THROWS_WITH(merge::dare(be, f.pool, out, {.drop = drop}), contains("drop"));
+    CHECK_THROWS_WITH(merge::dare(be, f.pool, out, {.mask_scale = std::numeric_limits<double>::infinity()}),
+                      contains("mask_scale"));
     CHECK_THROWS_WITH(merge::dare_mask(f.pool, 0, 1.5, 0, out), contains("keep"));
     CHECK_THROWS_WITH(merge::dare(be, f.pool, out, {}, {m.pointers[0]}), contains("masks"));
     memory_checkpoint wrong("the mask");

@@ -9,11 +9,11 @@
 using namespace lathe;
 using lathe_test::contains;
 using backend = eigen_backend;
-using merge::frank_wolfe_granularity;
 using merge::frank_wolfe_iteration;
 using merge::frank_wolfe_method;
 using merge::frank_wolfe_options;
 using merge::frank_wolfe_result;
+using merge::granularity;
 using merge::step_kind;
 using merge::step_rule;
 
@@ -88,7 +88,7 @@ TEMPLATE_TEST_CASE("the result is the convex combination it says, and the gap bo
     backend be;
     merge::quadratic_distance<backend, TestType> f(merge::parameter_layout::of(pool), *target);
 
-    for (auto const granularity : {frank_wolfe_granularity::task, frank_wolfe_granularity::layer}) {
+    for (auto const granularity : {granularity::task, granularity::layer}) {
         memory_checkpoint best;
         auto const optimum = merge::frank_wolfe<double>(
             be, pool, merge::quadratic_distance<backend, double>(merge::parameter_layout::of(pool), *target), best,
@@ -125,7 +125,7 @@ TEMPLATE_TEST_CASE("the result is the convex combination it says, and the gap bo
                 CHECK(r.iterations == told);
                 CHECK(r.gap >= r.objective - optimum.objective - rounding);
                 CHECK((r.status == status::converged) == (r.gap <= 1e-5));
-                CHECK(r.weights.size() == (granularity == frank_wolfe_granularity::task ? 1 : 5));
+                CHECK(r.weights.size() == (granularity == granularity::task ? 1 : 5));
                 expect_convex(r);
 
                 // the checkpoint is the combination, tensor by tensor; what is not merged is the first model's
@@ -136,7 +136,7 @@ TEMPLATE_TEST_CASE("the result is the convex combination it says, and the gap bo
                         CHECK(std::ranges::equal(out.bytes(i), models.all[0]->bytes(i)));
                         continue;
                     }
-                    auto const & w = r.weights[granularity == frank_wolfe_granularity::task ? 0 : block++];
+                    auto const & w = r.weights[granularity == granularity::task ? 0 : block++];
                     std::vector<double> got(t.count()), one(t.count()), want(t.count());
                     host::load(t.type, out.bytes(i).data(), t.count(), got.data());
                     for (std::size_t k = 0; k != w.size(); ++k) {
@@ -245,7 +245,7 @@ TEST_CASE("tensors that choose for themselves do at least as well") {
     frank_wolfe_options options{
         .method = frank_wolfe_method::pairwise, .step = step_rule::exact, .iters = 1000, .gap_tolerance = 1e-12};
     auto const task = merge::frank_wolfe<double>(be, pool, f, out, options);
-    options.granularity = frank_wolfe_granularity::layer;
+    options.granularity = granularity::layer;
     auto const layer = merge::frank_wolfe<double>(be, pool, f, out, options);
     REQUIRE(task.status == status::converged);
     REQUIRE(layer.status == status::converged);
@@ -258,7 +258,7 @@ TEST_CASE("tensors that choose for themselves do at least as well") {
         for (std::size_t j = 0; j != 5; ++j)
             only[f.layout().tensors()[j].name] = i == j ? 1.0 : 0.0;
         merge::quadratic_distance<backend, double> one(merge::parameter_layout::of(pool), *target, only);
-        options.granularity = frank_wolfe_granularity::task;
+        options.granularity = granularity::task;
         sum += merge::frank_wolfe<double>(be, pool, one, out, options).objective;
     }
     CHECK(sum == Approx(layer.objective));
@@ -293,7 +293,7 @@ TEMPLATE_TEST_CASE("windows, threads and where the vertices are do not change a 
     std::vector<std::byte> expected;
     std::vector<std::vector<double>> weights;
     frank_wolfe_options const options{
-        .method = frank_wolfe_method::away, .granularity = frank_wolfe_granularity::layer, .iters = 9};
+        .method = frank_wolfe_method::away, .granularity = granularity::layer, .iters = 9};
 
     for (std::size_t const window : {std::size_t{4096}, std::size_t{8192}, default_window})
         for (auto * be : {&one, &four}) {
@@ -320,7 +320,7 @@ TEMPLATE_TEST_CASE("windows, threads and where the vertices are do not change a 
     std::vector<std::size_t> parts;
     for (auto const & t : layout.tensors())
         parts.push_back(t.count());
-    merge::resident_vertices<backend, TestType> vertices(views, parts, frank_wolfe_granularity::layer);
+    merge::resident_vertices<backend, TestType> vertices(views, parts, granularity::layer);
     merge::quadratic_distance<backend, TestType> f(layout, *target);
     std::vector<TestType> x(layout.size());
     auto const r = merge::frank_wolfe(one, vertices, f, vec_view(x.data(), x.size()), options);
@@ -385,7 +385,7 @@ TEST_CASE("a run can be continued from its weights, and weights alone can be cer
     backend be;
     merge::quadratic_distance<backend, double> f(merge::parameter_layout::of(pool), *target);
     memory_checkpoint out;
-    for (auto const granularity : {frank_wolfe_granularity::task, frank_wolfe_granularity::layer}) {
+    for (auto const granularity : {granularity::task, granularity::layer}) {
         frank_wolfe_options options{.method = frank_wolfe_method::away,
                                     .step = step_rule::exact,
                                     .granularity = granularity,
@@ -467,7 +467,7 @@ TEST_CASE("streamed it lives on kernels, in memory for x, a gradient and a windo
     memory_checkpoint out, host_out;
     distance_to<archetype, float> f{cvec<archetype, float>(device_y.view())};
     distance_to<backend, float> host_f{{y.data(), y.size()}};
-    for (auto const granularity : {frank_wolfe_granularity::task, frank_wolfe_granularity::layer}) {
+    for (auto const granularity : {granularity::task, granularity::layer}) {
         be.clear_log();
         auto const before = be.memory().now;
         frank_wolfe_options const options{.method = frank_wolfe_method::away, .granularity = granularity, .iters = 12};
@@ -590,6 +590,6 @@ TEST_CASE("options are checked and named") {
     CHECK_THROWS_AS(merge::frank_wolfe(be, vertices, f, vec_view(short_x.data(), short_x.size())), shape_error);
     CHECK_THROWS_AS((merge::resident_vertices<backend, double>({})), option_error);
     CHECK_THROWS_AS((merge::resident_vertices<backend, double>(v.views, wrong)), shape_error);
-    merge::resident_vertices<backend, double> blocks(v.views, parts, frank_wolfe_granularity::layer);
+    merge::resident_vertices<backend, double> blocks(v.views, parts, granularity::layer);
     CHECK_THROWS_WITH(merge::frank_wolfe(be, blocks, f, vec_view(x.data(), x.size())), contains("granularity"));
 }

@@ -11,13 +11,13 @@
 using namespace lathe;
 using lathe_test::contains;
 using backend = eigen_backend;
-using merge::fw_granularity;
 using merge::fw_init;
 using merge::fw_merging_options;
 using merge::fw_merging_step;
 using merge::fw_oracle;
 using merge::fw_variant;
 using merge::fw_zero_norm;
+using merge::granularity;
 
 namespace {
 
@@ -118,12 +118,12 @@ struct reference {
                 std::vector<double> column;
                 for (auto const & row : s.alignment)
                     column.push_back(row[n]);
-                auto const & of = options.granularity == fw_granularity::layer ? column : s.sums;
+                auto const & of = options.granularity == granularity::layer ? column : s.sums;
                 auto const best = static_cast<std::size_t>(std::ranges::min_element(of) - of.begin());
                 by_tensor.emplace_back(best);
-                if (options.granularity == fw_granularity::layer || n == 0) {
+                if (options.granularity == granularity::layer || n == 0) {
                     s.score.push_back(of[best]);
-                    if (options.granularity == fw_granularity::layer && options.variant == fw_variant::fwm
+                    if (options.granularity == granularity::layer && options.variant == fw_variant::fwm
                         && of[best] >= 0)
                         by_tensor.back().reset();
                     s.chosen.push_back(by_tensor.back());
@@ -153,7 +153,7 @@ TEMPLATE_TEST_CASE("hard FW-Merging follows the plain reference", "[fw_merging]"
     backend be;
     auto const tolerance = std::same_as<TestType, float> ? 2e-6 : 1e-12;
     for (auto const variant : {fw_variant::lathe, fw_variant::fusion_bench, fw_variant::fwm})
-        for (auto const granularity : {fw_granularity::task, fw_granularity::layer})
+        for (auto const granularity : {granularity::task, granularity::layer})
             for (auto const lmo : {fw_oracle::cosine, fw_oracle::inner})
                 for (auto const init : {fw_init::merge, fw_init::base})
                     for (bool const include_initial : {false, true}) {
@@ -185,7 +185,7 @@ TEMPLATE_TEST_CASE("hard FW-Merging follows the plain reference", "[fw_merging]"
                             for (std::size_t i = 0; i != s.score.size(); ++i)
                                 REQUIRE(s.score[i]
                                         == Approx(e.score[i]).epsilon(100 * tolerance).margin(10 * tolerance));
-                            CHECK(s.sums.size() == (granularity == fw_granularity::task ? e.sums.size() : 0));
+                            CHECK(s.sums.size() == (granularity == granularity::task ? e.sums.size() : 0));
                             double worst = 0;
                             for (std::size_t i = 0; i != x.n; ++i)
                                 worst = std::max(worst,
@@ -207,7 +207,7 @@ TEMPLATE_TEST_CASE("hard FW-Merging follows the plain reference", "[fw_merging]"
 TEMPLATE_TEST_CASE("with TIES only the largest differences of the whole model move", "[fw_merging]", float, double) {
     fixture f(merge::pool_options{.window = 4096});
     backend be(2);
-    for (auto const granularity : {fw_granularity::task, fw_granularity::layer})
+    for (auto const granularity : {granularity::task, granularity::layer})
         for (auto const variant : {fw_variant::fusion_bench, fw_variant::fwm}) {
             fw_merging_options options;
             options.variant = variant;
@@ -261,7 +261,7 @@ TEST_CASE("FW-Merging does not depend on windows, threads and the scale of the g
                         v *= scale;
                 memory_checkpoint out;
                 fw_merging_options options;
-                options.granularity = fw_granularity::layer;
+                options.granularity = granularity::layer;
                 options.max_iters = 2;
                 merge::fw_merging(be, f.pool, objective, out, options);
                 if (bits.empty())
@@ -274,7 +274,7 @@ TEST_CASE("the order of the models only names the candidates", "[fw_merging]") {
     fixture f;
     backend be;
     fw_merging_options options;
-    options.granularity = fw_granularity::layer;
+    options.granularity = granularity::layer;
     options.init = fw_init::base;
     quadratic objective(f.layout.size());
     memory_checkpoint first, second;
@@ -313,7 +313,7 @@ TEST_CASE("a tensor of one element is aligned exactly, so the first candidate of
         merge::model_pool pool(&models[0], pointers);
         recorded objective{{{lathe_test::numbers(seed, 9, 1)[0]}}};
         fw_merging_options options;
-        options.granularity = fw_granularity::layer;
+        options.granularity = granularity::layer;
         options.max_iters = 1;
         memory_checkpoint out;
         auto const result = merge::fw_merging(be, pool, objective, out, options);
@@ -363,7 +363,7 @@ struct small {
                {(a.set<double>("u", {2}, au), a.set<double>("v", {2}, std::vector{3.0, 1.0}), &a),
                 (b.set<double>("u", {2}, bu), b.set<double>("v", {2}, std::vector{-1.0, 2.0}), &b)}) {}
     merge::fw_merging_result run(fw_variant variant, std::optional<fw_zero_norm> zero_norm, std::vector<double> g,
-                                 fw_granularity granularity, std::vector<double> * x = nullptr) {
+                                 granularity granularity, std::vector<double> * x = nullptr) {
         backend be;
         fw_merging_options options;
         options.variant = variant;
@@ -382,8 +382,8 @@ struct small {
         return result;
     }
 };
-constexpr auto layer = fw_granularity::layer;
-constexpr auto task = fw_granularity::task;
+constexpr auto layer = granularity::layer;
+constexpr auto task = granularity::task;
 
 } // namespace
 

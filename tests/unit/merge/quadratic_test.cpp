@@ -9,10 +9,10 @@
 using namespace lathe;
 using lathe_test::contains;
 using backend = eigen_backend;
-using merge::frank_wolfe_granularity;
 using merge::frank_wolfe_iteration;
 using merge::frank_wolfe_method;
 using merge::frank_wolfe_options;
+using merge::granularity;
 using merge::step_rule;
 
 namespace {
@@ -95,7 +95,7 @@ TEMPLATE_TEST_CASE("one pass over the models gives what streaming gives", "", fl
     backend be(2);
     double const eps = std::numeric_limits<TestType>::epsilon();
     for (bool const weighted : {false, true})
-        for (auto const granularity : {frank_wolfe_granularity::task, frank_wolfe_granularity::layer}) {
+        for (auto const granularity : {granularity::task, granularity::layer}) {
             merge::quadratic_distance<backend, TestType> f(merge::parameter_layout::of(pool), *target, tensor_weights,
                                                            weighted ? importance.get() : nullptr);
             memory_checkpoint a, b;
@@ -198,8 +198,7 @@ TEST_CASE("the products are taken with kernels alone") {
     merge::quadratic_distance<archetype, float> f(merge::parameter_layout::of(pool), *target, tensor_weights);
     merge::quadratic_distance<backend, float> host_f(merge::parameter_layout::of(pool), *target, tensor_weights);
     memory_checkpoint a, b;
-    frank_wolfe_options const options{
-        .step = step_rule::exact, .granularity = frank_wolfe_granularity::layer, .iters = 4};
+    frank_wolfe_options const options{.step = step_rule::exact, .granularity = granularity::layer, .iters = 4};
     auto const r = merge::frank_wolfe_gram(be, pool, f, a, options);
     auto const on_host = merge::frank_wolfe_gram(host, pool, host_f, b, options);
     CHECK(r.objective == Approx(on_host.objective).epsilon(1e-4));

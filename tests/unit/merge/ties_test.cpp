@@ -24,7 +24,7 @@ std::unique_ptr<memory_checkpoint> dyadic(std::uint32_t which, dtype type = dtyp
     auto made = std::make_unique<memory_checkpoint>("model " + std::to_string(which));
     std::uint32_t tensor = 0;
     for (auto const & [name, extents] :
-         std::map<std::string, shape>{{"a", {3, 5}}, {"b.long", {9001}}, {"c", {7}}, {"d.wide", {2, 2100}}}) {
+         std::map<std::string, shape>{{"a", {3, 5}}, {"b.long", {19001}}, {"c", {7}}, {"d.wide", {2, 2100}}}) {
         ++tensor;
         auto const n = count_of(extents);
         auto x = lathe_test::numbers(9, tensor, n);
