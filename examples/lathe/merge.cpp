@@ -274,7 +274,8 @@ int run_plan(merge_plan const & plan) {
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
     catch_interrupts();
-    auto const result = run({pool, file_list, sink, plan.options, s.run.threads, bar, s.objective});
+    auto const result = run(
+        {pool, file_list, sink, plan.options, s.run.threads, backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
 
     std::vector<std::string> copied;

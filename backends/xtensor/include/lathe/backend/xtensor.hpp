@@ -41,8 +41,8 @@ public:
     template <real T> void download(vec_view<T const *> x, std::span<T> d) { std::copy_n(x.data, x.n, d.begin()); }
     void sync() noexcept {}
 
-    /// The elements of a container, adaptor or view, in the order they lie in memory. \throws shape_error if they do not
-    /// lie side by side
+    /// The elements of a container, adaptor or view, in the order they lie in memory. \throws shape_error if they do
+    /// not lie side by side
     template <class X>
         requires xt::has_data_interface<std::remove_const_t<X>>::value
     [[nodiscard]] static auto view(X & x) {
@@ -75,8 +75,8 @@ public:
 
 using xtensor_backend = basic_xtensor_backend<>;
 
-/// Makes an array a tensor of the checkpoint, with its shape. Nothing is copied. \throws shape_error if the elements are
-/// not row after row, without gaps; and what borrowed_checkpoint::add throws
+/// Makes an array a tensor of the checkpoint, with its shape. Nothing is copied. \throws shape_error if the elements
+/// are not row after row, without gaps; and what borrowed_checkpoint::add throws
 template <class X>
     requires xt::has_data_interface<X>::value && real<typename X::value_type>
 void add_array(borrowed_checkpoint & to, std::string name, X const & x) {
