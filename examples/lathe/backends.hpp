@@ -31,15 +31,24 @@ using built_backends = backend_list<LATHE_CLI_BACKENDS>;
 /// One value for each backend, by name.
 template <class Value> using by_backend = std::vector<std::pair<std::string_view, Value>>;
 
-/// The value for the backend of that name. \throws usage_error naming those there are
-template <class Value> Value const & choose_backend(std::string const & name, by_backend<Value> const & values) {
+/// What --backend says: "eigen", or "opencl:1" for a device of the backend's.
+struct backend_choice {
+    std::string name, device;
+    explicit backend_choice(std::string const & text)
+        : name{text.substr(0, text.find(':'))}, device{name.size() == text.size() ? "" : text.substr(name.size() + 1)} {
+    }
+};
+
+/// The value for the backend chosen. \throws usage_error naming those there are
+template <class Value> Value const & choose_backend(std::string const & text, by_backend<Value> const & values) {
+    auto const name = backend_choice{text}.name;
     std::vector<std::string_view> known;
     for (auto const & [backend, value] : values) {
         if (backend == name)
             return value;
         known.push_back(backend);
     }
-    throw usage_error{"--backend: found '" + name + "', which this program was not built with; "
+    throw usage_error{"--backend: found '" + text + "', which this program was not built with; "
                       + lathe::reflect::suggestion(name, known)};
 }
 

@@ -10,9 +10,13 @@ namespace lathe_cli {
 /// What a command does; \returns the exit status.
 using action = std::function<int()>;
 
+#ifndef LATHE_CLI_DEFAULT_BACKEND
+#    define LATHE_CLI_DEFAULT_BACKEND "eigen"
+#endif
+
 /// What goes with every command that computes.
 struct run_settings {
-    std::string backend = "eigen";
+    std::string backend = LATHE_CLI_DEFAULT_BACKEND;
     std::size_t threads = 0;
     std::optional<std::uint64_t> seed;
     bool json = false;
@@ -24,6 +28,7 @@ action add_merge(CLI::App & app);
 action add_kinship(CLI::App & app);
 action add_inspect(CLI::App & app);
 action add_methods(CLI::App & app);
+action add_devices(CLI::App & app);
 
 /// Writes to standard output. \throws io_error
 void print(std::string_view text);
@@ -37,7 +42,7 @@ std::string version();
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::run_settings, backend, threads, seed, json, quiet);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::run_settings> = lathe::reflect::help_table({
-    {"backend", "where to compute"},
+    {"backend", "where to compute, as `lathe devices` lists it"},
     {"threads", "how many; 0: one per processor. The result does not depend on it"},
     {"seed", "of everything that is drawn; methods that draw nothing ignore it"},
     {"json", "print the result as JSON"},

@@ -124,7 +124,7 @@ int run(kinship_settings const & s, lathe::merge::kinship_options const & option
         bytes += in.bytes();
     progress_bar bar("kinship", bytes, how.quiet);
     catch_interrupts();
-    auto const result = compute({pool, options, how.threads, bar});
+    auto const result = compute({pool, options, how.threads, backend_choice{how.backend}.device, bar});
     bar.clear();
 
     auto const names = short_names(s.models);

@@ -11,6 +11,7 @@ struct kinship_job {
     lathe::merge::model_pool const & pool;
     lathe::merge::kinship_options const & options;
     std::size_t threads;
+    std::string device;
     progress_bar & progress;
 };
 

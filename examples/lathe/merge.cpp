@@ -301,7 +301,8 @@ int run_plan(merge_plan const & plan) {
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
     catch_interrupts(lathe::io::folder_of(lathe::io::checkpoint_files{target}.single));
-    auto const result = run({pool, file_list, sink, plan.options, s.run.threads, bar, s.objective});
+    auto const result = run(
+        {pool, file_list, sink, plan.options, s.run.threads, backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
 
     auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);

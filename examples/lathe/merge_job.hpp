@@ -31,6 +31,7 @@ struct merge_job {
     lathe::checkpoint_sink & sink;
     json options; ///< of the method, complete
     std::size_t threads;
+    std::string device;
     progress_bar & progress;
     objective_settings const & objective;
 };

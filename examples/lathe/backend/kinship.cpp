@@ -1,12 +1,12 @@
 #include "kinship_job.hpp"
-#include "selected_backend.hpp"
+#include "make_backend.hpp"
 
 #include <functional>
 
 namespace lathe_cli {
 
 template <class Backend> lathe::merge::kinship_result run_kinship(kinship_job const & job) {
-    selected_backend be(job.threads);
+    auto be = make_backend(job.threads, job.device);
     lathe::control const ctl{std::ref(job.progress), interrupt_token{}};
     auto result = job.pool.wants_double() ? lathe::merge::kinship<double>(be, job.pool, job.options, ctl)
                                           : lathe::merge::kinship<float>(be, job.pool, job.options, ctl);

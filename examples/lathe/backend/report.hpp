@@ -2,8 +2,8 @@
 /// \file  What the code of a backend shares. CMake generates selected_backend.hpp for it, which defines
 /// selected_backend (the
 ///        type) and selected (its name).
+#include "make_backend.hpp"
 #include "merge_job.hpp"
-#include "selected_backend.hpp"
 
 #include <functional>
 

@@ -6,7 +6,7 @@ namespace lathe_cli {
 
 template <class Method, class Backend> json run_merge(merge_job const & job) {
     static_assert(std::same_as<Backend, selected>);
-    selected_backend be(job.threads);
+    auto be = make_backend(job.threads, job.device);
     auto const options = lathe::reflect::options_from<typename Method::options>(job.options);
     lathe::control const ctl{std::ref(job.progress), interrupt_token{}};
     if (job.pool.wants_double())

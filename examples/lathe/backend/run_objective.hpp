@@ -84,7 +84,7 @@ public:
 
 template <class Method, lathe::real T> json minimise(merge_job const & job) {
     using lathe::registry::objective_use;
-    selected_backend be(job.threads);
+    auto be = make_backend(job.threads, job.device);
     auto const options = lathe::reflect::options_from<typename Method::options>(job.options);
     lathe::control const ctl{std::ref(job.progress), interrupt_token{}};
     auto const layout = lathe::parameter_layout::of(job.pool);

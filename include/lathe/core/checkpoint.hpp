@@ -85,6 +85,13 @@ inline void expects_window(tensor_info const & t, std::size_t first, std::size_t
                           + std::to_string(first) + " of " + std::to_string(all)};
 }
 
+/// Checks the size of what a tensor is made of. \throws shape_error
+inline void expects_bytes(tensor_info const & t, std::size_t bytes) {
+    if (bytes != t.bytes())
+        throw shape_error{"tensor '" + t.name + "': " + std::to_string(bytes) + " bytes for shape "
+                          + to_string(t.extents)};
+}
+
 /// A checkpoint in memory: what a program already has, and what tests compare.
 class memory_checkpoint final : public checkpoint, public checkpoint_sink {
     std::string label_;
@@ -119,9 +126,7 @@ public:
 
     /// Adds a tensor, or replaces the one of that name. \throws shape_error if the bytes do not fill the shape
     void set(tensor_info info, std::span<std::byte const> bytes) {
-        if (bytes.size() != info.bytes())
-            throw shape_error{"tensor '" + info.name + "': " + std::to_string(bytes.size()) + " bytes for shape "
-                              + to_string(info.extents)};
+        expects_bytes(info, bytes.size());
         auto const at = static_cast<std::size_t>(std::ranges::lower_bound(tensors_, info.name, {}, &tensor_info::name)
                                                  - tensors_.begin());
         std::vector<std::byte> copy(bytes.begin(), bytes.end());
@@ -139,6 +144,38 @@ public:
     /// The bytes of a tensor, to read or to change in place.
     [[nodiscard]] std::span<std::byte> bytes(std::size_t index) { return bytes_.at(index); }
     [[nodiscard]] std::span<std::byte const> bytes(std::size_t index) const { return bytes_.at(index); }
+};
+
+/// A checkpoint over arrays that belong to someone else: they are read where they are, and have to outlive it.
+class borrowed_checkpoint final : public checkpoint {
+    std::string label_;
+    std::vector<tensor_info> tensors_;
+    std::vector<std::span<std::byte const>> bytes_;
+    std::map<std::string, std::string> metadata_;
+
+public:
+    explicit borrowed_checkpoint(std::string label = "arrays") : label_{std::move(label)} {}
+
+    [[nodiscard]] std::span<tensor_info const> tensors() const override { return tensors_; }
+    [[nodiscard]] std::string_view label() const override { return label_; }
+    [[nodiscard]] std::map<std::string, std::string> const & metadata() const override { return metadata_; }
+    std::span<std::byte const> read(std::size_t index, std::size_t first, std::size_t size, window_buffer &) override {
+        expects_window(tensors_[index], first, size);
+        return bytes_[index].subspan(first, size);
+    }
+
+    /// Adds a tensor. \throws shape_error if the bytes do not fill the shape, or the name is taken
+    void add(tensor_info info, std::span<std::byte const> bytes) {
+        expects_bytes(info, bytes.size());
+        auto const at = std::ranges::lower_bound(tensors_, info.name, {}, &tensor_info::name);
+        if (at != tensors_.end() && at->name == info.name)
+            throw shape_error{"tensor '" + info.name + "': there is one of that name"};
+        bytes_.insert(bytes_.begin() + (at - tensors_.begin()), bytes);
+        tensors_.insert(at, std::move(info));
+    }
+    template <storage_scalar S> void add(std::string name, shape extents, std::span<S const> values) {
+        add({std::move(name), dtype_of<S>, std::move(extents)}, std::as_bytes(values));
+    }
 };
 
 LATHE_NAMESPACE_END

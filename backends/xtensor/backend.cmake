@@ -1,0 +1,1 @@
+lathe_add_backend(xtensor PACKAGES "xtensor" LINK lathe::lathe xtensor)
