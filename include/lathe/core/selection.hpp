@@ -374,6 +374,7 @@ class magnitude_selection {
     std::uint64_t elements_ = 0; // as announced
     std::uint64_t seen_ = 0;     // in this pass
     bool sampling_ = false;
+    bool guessed_ = false; // intervals are what a sample said, and nobody counted yet
     std::conditional_t<plain, host::magnitude_counter<T>, nothing> counter_;
     std::vector<T> bounds_;
     std::vector<double> sums_;
@@ -401,7 +402,7 @@ class magnitude_selection {
     }
     /// What a sample says: the sought magnitude itself if it is everything, else an interval that holds it all but
     /// certainly.
-    void judge(std::vector<pattern> const & sample, std::uint64_t rank, interval & i) const {
+    void judge(std::vector<pattern> const & sample, std::uint64_t rank, interval & i) {
         i = {};
         if (sample.size() == seen_) {
             i.low = i.high = nth_smallest(sample, static_cast<std::size_t>(rank) - 1);
@@ -409,6 +410,7 @@ class magnitude_selection {
             i.up_to = static_cast<std::uint64_t>(std::ranges::count_if(sample, [&](pattern p) { return p <= i.low; }));
             return;
         }
+        guessed_ = true; // even where the interval is a single magnitude, as with many equal elements
         auto const n = static_cast<double>(sample.size());
         auto const q = static_cast<double>(rank) / static_cast<double>(seen_);
         // Five standard deviations, were the elements independent.
@@ -432,11 +434,12 @@ public:
         intervals_.assign(ranks.size(), {});
         elements_ = elements;
         sampling_ = plain && elements != 0;
+        guessed_ = false;
         if (!done())
             begin_pass();
     }
     [[nodiscard]] bool done() const {
-        return std::ranges::all_of(intervals_, [](interval const & i) { return i.low == i.high; });
+        return !guessed_ && std::ranges::all_of(intervals_, [](interval const & i) { return i.low == i.high; });
     }
 
     /// \throws shape_error, unsupported_error
@@ -455,6 +458,7 @@ public:
     }
     /// \throws shape_error if a rank is 0 or beyond the elements that were added
     void end_pass() {
+        guessed_ = false;
         for (std::size_t k = 0; k != ranks_.size(); ++k) {
             auto const rank = ranks_[k];
             auto & i = intervals_[k];

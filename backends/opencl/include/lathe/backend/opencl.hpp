@@ -5,23 +5,27 @@
 /// memory and on disk. Their sums obey the contract of core/host.hpp and are the same bits in both kernel shapes.
 #include <lathe/backend/opencl/session.hpp>
 #include <lathe/backend/opencl/source.hpp>
+#include <lathe/backend/opencl/stage.hpp>
 #include <lathe/core/ops.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace opencl {
 
 struct options {
-    std::string device = {};                     ///< index or part of a name; empty: see choose_device
-    std::optional<kernel_shape> shape = {};      ///< of kernels; unset: chunks on processors, groups elsewhere
-    std::optional<std::string> cache = {};       ///< folder of compiled programs; empty: none; unset: see default_cache_folder
-    std::optional<std::size_t> parameters = {};  ///< bytes of arguments of a kernel; unset: what the device takes
-    std::size_t gather = std::size_t{64} << 20;  ///< bytes of device memory for lists too long to be arguments
+    std::string device = {};                ///< index or part of a name; empty: see choose_device
+    std::optional<kernel_shape> shape = {}; ///< of kernels; unset: chunks on processors, groups elsewhere
+    std::optional<std::size_t> group = {};  ///< most work-items of a group; unset: what the device takes
+    std::optional<std::string> cache =
+        {}; ///< folder of compiled programs; empty: none; unset: see default_cache_folder
+    std::optional<std::size_t> parameters = {}; ///< bytes of arguments of a kernel; unset: what the device takes
+    std::size_t gather = std::size_t{64} << 20; ///< bytes of device memory for lists too long to be arguments
+    std::optional<bool> share = {}; ///< whether kernels read and write windows in host memory; unset: on processors
 };
 
 } // namespace opencl
 
-/// An in-order queue on one device. Nothing waits but what gives a value to the host (download, reduce, sync) and upload.
-/// An object belongs to one thread at a time; `fork` makes another on the same context for another thread.
+/// An in-order queue on one device. Nothing waits but what gives a value to the host (download, reduce, sync) and
+/// upload. An object belongs to one thread at a time; `fork` makes another on the same context for another thread.
 ///
 /// A list is unrolled in the kernel's source. Its items are arguments as long as all arguments fit into what the device
 /// takes (CL_DEVICE_MAX_PARAMETER_SIZE: at least 1 KiB, some 50 vectors); a longer list is copied into one buffer part
@@ -45,7 +49,7 @@ class opencl_backend {
 
     opencl::options options_;
     std::shared_ptr<opencl::session> session_;
-    opencl::queue_handle queue_;
+    opencl::queue_handle queue_, upload_queue_, download_queue_;
     std::unordered_map<std::string, compiled> kernels_;
     std::string key_;
     std::tuple<opencl::call<float>, opencl::call<double>> calls_;
@@ -55,16 +59,14 @@ class opencl_backend {
 
     static opencl::queue_handle new_queue(opencl::session const & s) {
         cl_int status = CL_SUCCESS;
-        auto queue =
-            opencl::queue_handle::adopt(clCreateCommandQueue(s.context.get(), s.device.id, 0, &status));
+        auto queue = opencl::queue_handle::adopt(clCreateCommandQueue(s.context.get(), s.device.id, 0, &status));
         opencl::check(status, "clCreateCommandQueue");
         return queue;
     }
     static std::shared_ptr<opencl::session> new_session(opencl::options const & o) {
         auto d = opencl::choose_device(o.device);
         cl_int status = CL_SUCCESS;
-        auto context =
-            opencl::context_handle::adopt(clCreateContext(nullptr, 1, &d.id, nullptr, nullptr, &status));
+        auto context = opencl::context_handle::adopt(clCreateContext(nullptr, 1, &d.id, nullptr, nullptr, &status));
         opencl::check(status, "clCreateContext");
         return std::make_shared<opencl::session>(std::move(d), std::move(context),
                                                  o.cache ? *o.cache : opencl::default_cache_folder());
@@ -77,6 +79,8 @@ public:
     static constexpr bool storage_operands = true;
     template <class E> using pointer = opencl::pointer<E>;
     template <class E> using buffer = opencl::buffer<E>;
+    using input_stage = opencl::input_stage;
+    using output_stage = opencl::output_stage;
 
     /// The device that LATHE_OPENCL_DEVICE names, else the first GPU, else the first device.
     /// \throws device_error without platform or device; option_error if none is called so
@@ -85,10 +89,8 @@ public:
     explicit opencl_backend(opencl::options o) : options_(std::move(o)), session_(new_session(options_)) {
         queue_ = new_queue(*session_);
     }
-    /// The device of that name, or part of a name, or index. \throws device_error, option_error
-    explicit opencl_backend(std::string_view device)
-        : opencl_backend(opencl::options{.device = std::string{device}}) {}
-    explicit opencl_backend(std::size_t index) : opencl_backend(opencl::options{.device = std::to_string(index)}) {}
+    /// The device of that index, or name, or part of a name: "1", "radeon". \throws device_error, option_error
+    explicit opencl_backend(std::string_view device) : opencl_backend(opencl::options{.device = std::string{device}}) {}
     /// The caller's context, device and in-order queue, each of which it holds a share of; `o.device` is not looked at.
     /// \throws device_error; option_error if the queue is out-of-order
     opencl_backend(cl_context context, cl_device_id device, cl_command_queue queue, opencl::options o = {})
@@ -99,8 +101,7 @@ public:
         expects_option((properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0, "queue", "an out-of-order queue",
                        "an in-order queue");
         session_ = std::make_shared<opencl::session>(opencl::describe(device), opencl::context_handle::share(context),
-                                                     options_.cache ? *options_.cache
-                                                                    : opencl::default_cache_folder());
+                                                     options_.cache ? *options_.cache : opencl::default_cache_folder());
     }
 
     /// Another queue on the same context, for another thread. What one writes the other may read after a sync.
@@ -115,10 +116,16 @@ public:
         return std::same_as<T, float> || session_->device.fp64;
     }
     [[nodiscard]] opencl::kernel_shape shape() const noexcept {
-        return options_.shape ? *options_.shape
+        return options_.shape      ? *options_.shape
                : device().is_cpu() ? opencl::kernel_shape::chunks
                                    : opencl::kernel_shape::groups;
     }
+
+    /// Queues of transfers that events keep in order with `queue`. \throws device_error
+    [[nodiscard]] cl_command_queue upload_queue() { return or_new(upload_queue_); }
+    [[nodiscard]] cl_command_queue download_queue() { return or_new(download_queue_); }
+    /// Whether kernels work on windows of checkpoints where they are on the host.
+    [[nodiscard]] bool shares_memory() const noexcept { return options_.share ? *options_.share : device().is_cpu(); }
 
     // ---- storage
 
@@ -127,9 +134,9 @@ public:
         if (n == 0)
             return buffer<E>(opencl::memory_handle{}, 0);
         if (n > std::numeric_limits<std::size_t>::max() / sizeof(E))
-            throw device_error{opencl::message("allocation of " + std::to_string(n) + " elements",
-                                               CL_INVALID_BUFFER_SIZE),
-                               CL_INVALID_BUFFER_SIZE};
+            throw device_error{
+                opencl::message("allocation of " + std::to_string(n) + " elements", CL_INVALID_BUFFER_SIZE),
+                CL_INVALID_BUFFER_SIZE};
         return buffer<E>(new_memory(n * sizeof(E)), n);
     }
     /// Elements of the caller's memory, from `offset` on. Holds a share of it.
@@ -178,8 +185,7 @@ public:
     // ---- products
 
     /// C = a op(A) op(B) + b C, by CLBlast. \throws device_error, unsupported_error
-    template <real T>
-    void gemm(op oa, op ob, T a, const_matrix<T> A, const_matrix<T> B, T b, matrix<T> C) {
+    template <real T> void gemm(op oa, op ob, T a, const_matrix<T> A, const_matrix<T> B, T b, matrix<T> C) {
         expect_precision<T>();
         if (C.rows == 0 || C.cols == 0)
             return;
@@ -198,12 +204,17 @@ public:
         auto * raw = queue();
         std::lock_guard const lock{opencl::product_mutex()};
         opencl::check(clblast::Gemm<T>(clblast::Layout::kRowMajor, flag(oa), flag(ob), C.rows, C.cols, inner, a,
-                                       A.data.memory(), A.data.offset(), ld(A), B.data.memory(), B.data.offset(),
-                                       ld(B), b, C.data.memory(), C.data.offset(), ld(C), &raw),
+                                       A.data.memory(), A.data.offset(), ld(A), B.data.memory(), B.data.offset(), ld(B),
+                                       b, C.data.memory(), C.data.offset(), ld(C), &raw),
                       "Gemm");
     }
 
 private:
+    cl_command_queue or_new(opencl::queue_handle & queue) {
+        if (!queue)
+            queue = new_queue(*session_);
+        return queue.get();
+    }
     [[nodiscard]] opencl::memory_handle new_memory(std::size_t bytes, cl_mem_flags flags = CL_MEM_READ_WRITE,
                                                    void const * contents = nullptr) const {
         cl_int status = CL_SUCCESS;
@@ -264,7 +275,7 @@ private:
         std::size_t const fixed = 8 * sizeof(cl_ulong);
         auto const limit = options_.parameters ? *options_.parameters : device().parameter_bytes;
         result.tables = call.bytes() + fixed > limit;
-        opencl::access<T> const reach(call.slots(), result.tables);
+        opencl::access<T> const reach(call.slots(), result.tables, shape());
         auto const traced = opencl::trace<T, Sums, Outputs>(kernel, Outputs, reach, ins...);
 
         std::vector<std::size_t> sums;
@@ -301,9 +312,11 @@ private:
         if (shape() == opencl::kernel_shape::chunks)
             return 1;
         std::size_t most = 1;
-        opencl::check(clGetKernelWorkGroupInfo(kernel, device().id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most,
-                                               nullptr),
-                      "clGetKernelWorkGroupInfo");
+        opencl::check(
+            clGetKernelWorkGroupInfo(kernel, device().id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, nullptr),
+            "clGetKernelWorkGroupInfo");
+        if (options_.group)
+            most = std::min(most, *options_.group);
         return std::max<std::size_t>(1, std::min(most, is_map ? std::size_t{256} : opencl::lanes));
     }
 
@@ -320,8 +333,8 @@ private:
         tables t;
         auto const block = host::reduction_block;
         auto const lists = std::max<std::size_t>(1, call.listed());
-        auto const part = std::min(std::max(options_.gather / 8 / lists / block, std::size_t{1}), (n + block - 1) / block)
-                          * block;
+        auto const part =
+            std::min(std::max(options_.gather / 8 / lists / block, std::size_t{1}), (n + block - 1) / block) * block;
         t.stride = part * 8;
         reserve(lists_, lists_bytes_, lists * t.stride);
         std::vector<T> numbers(1);
@@ -346,8 +359,8 @@ private:
                                                       s.ordinal * t.stride, count * size, 0, nullptr, nullptr),
                                   "clEnqueueCopyBuffer");
                 }
-            t.streams = new_memory(streams.size() * sizeof(cl_ulong), CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR,
-                                   streams.data());
+            t.streams =
+                new_memory(streams.size() * sizeof(cl_ulong), CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, streams.data());
             for (auto const & p : kernel.parts)
                 launch<T>(p, call, first, count, totals, &t);
         }
@@ -407,9 +420,9 @@ private:
                 argument(cl_ulong{s.stream.first + first});
             }
         }
-        opencl::check(clEnqueueNDRangeKernel(queue(), part.kernel.get(), 1, nullptr, &global, &part.group, 0, nullptr,
-                                             nullptr),
-                      "clEnqueueNDRangeKernel");
+        opencl::check(
+            clEnqueueNDRangeKernel(queue(), part.kernel.get(), 1, nullptr, &global, &part.group, 0, nullptr, nullptr),
+            "clEnqueueNDRangeKernel");
         if (sums == 0)
             return;
         host_partial_.resize(blocks * sums * sizeof(T));

@@ -1,5 +1,6 @@
 #pragma once
-/// \file  The operands of one call of a kernel, laid out flat: what becomes arguments, and what the kernel sees of them.
+/// \file  The operands of one call of a kernel, laid out flat: what becomes arguments, and what the kernel sees of
+/// them.
 #include <lathe/backend/opencl/memory.hpp>
 #include <lathe/backend/opencl/symbol.hpp>
 #include <lathe/core/kernel.hpp>
@@ -14,18 +15,18 @@ namespace opencl {
 struct slot {
     enum class kind : unsigned char { elements, number, stream };
     kind what;
-    bool listed = false;        ///< an item of a list
-    std::size_t ordinal = 0;    ///< among the slots of its kind; of elements, among those in lists
-    dtype type = dtype::f32;    ///< of elements
-    bool aligned = true;        ///< whether elements lie at multiples of their size
-    cl_mem memory = nullptr;    ///< of elements; the caller's operand keeps it
-    std::size_t offset = 0;     ///< of elements, in bytes
-    std::array<std::byte, 8> value{};     ///< of a number
-    random::uniform_stream stream{};      ///< of a stream
+    bool listed = false;              ///< an item of a list
+    std::size_t ordinal = 0;          ///< among the slots of its kind; of elements, among those in lists
+    dtype type = dtype::f32;          ///< of elements
+    bool aligned = true;              ///< whether elements lie at multiples of their size
+    cl_mem memory = nullptr;          ///< of elements; the caller's operand keeps it
+    std::size_t offset = 0;           ///< of elements, in bytes
+    std::array<std::byte, 8> value{}; ///< of a number
+    random::uniform_stream stream{};  ///< of a stream
 };
 
-/// Operands in the order of the kernel's arguments, outputs first, and the signature: all that a kernel's source depends
-/// on. Refers to the memory of the operands.
+/// Operands in the order of the kernel's arguments, outputs first, and the signature: all that a kernel's source
+/// depends on. Refers to the memory of the operands.
 template <real T> class call {
     std::vector<slot> slots_;
     std::string signature_;
@@ -103,15 +104,20 @@ public:
     }
 };
 
+/// How a kernel goes through its elements: see opencl/source.hpp.
+enum class kernel_shape : unsigned char { chunks, groups };
+
 /// How the source of a kernel reaches its operands.
 template <real T> class access {
     std::span<slot const> slots_;
     bool tables_;
+    kernel_shape shape_;
 
 public:
     /// \param tables whether there are so many arguments that numbers and streams come in tables, and elements of lists
     /// in one buffer
-    access(std::span<slot const> slots, bool tables) : slots_(slots), tables_(tables) {}
+    access(std::span<slot const> slots, bool tables, kernel_shape shape)
+        : slots_(slots), tables_(tables), shape_(shape) {}
 
     [[nodiscard]] static std::string number_of(std::size_t i) { return std::to_string(i); }
     /// Whether slot i comes in the buffer that holds all lists; then it is aligned.
@@ -127,6 +133,15 @@ public:
         default: return "ushort";
         }
     }
+    /// Seed, purpose and first element of a stream.
+    [[nodiscard]] std::array<std::string, 3> stream(std::size_t k) const {
+        auto const at = 3 * slots_[k].ordinal;
+        auto const id = number_of(k);
+        if (tables_)
+            return {"streams[" + number_of(at) + "]", "streams[" + number_of(at + 1) + "]",
+                    "streams[" + number_of(at + 2) + "]"};
+        return {"k" + id, "w" + id, "f" + id};
+    }
     /// Element i of slot k.
     [[nodiscard]] std::string load(std::size_t k) const {
         auto const & s = slots_[k];
@@ -134,9 +149,10 @@ public:
         if (s.what == slot::kind::number)
             return tables_ ? "numbers[" + number_of(s.ordinal) + "]" : "s" + id;
         if (s.what == slot::kind::stream) {
-            auto const at = "streams[" + number_of(3 * s.ordinal);
-            return tables_ ? "uniform(" + at + " + 2] + i, " + at + "], " + at + " + 1])"
-                           : "uniform(f" + id + " + i, k" + id + ", w" + id + ")";
+            if (shape_ == kernel_shape::chunks)
+                return "u" + id + "[d" + id + " + lane]"; // made a tile at a time
+            auto const [seed, purpose, first] = stream(k);
+            return "uniform(" + first + " + i, " + seed + ", " + purpose + ")";
         }
         auto const in_place = "x" + id + "[i]";
         auto const bytes = "(x" + id + ", i)";

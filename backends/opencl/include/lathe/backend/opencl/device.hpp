@@ -18,13 +18,13 @@ struct device {
     std::string name, vendor, version, driver; ///< version of OpenCL, version of the driver
     std::string platform_name, platform_version;
     std::size_t compute_units = 1;
-    std::size_t global_memory = 0;    ///< bytes
-    std::size_t largest_buffer = 0;   ///< bytes
-    std::size_t local_memory = 0;     ///< bytes
-    std::size_t work_group_size = 1;  ///< largest
-    std::size_t parameter_bytes = 0;  ///< largest size of all arguments of a kernel together
-    bool fp64 = false;                ///< arithmetic in double
-    bool correctly_rounded = false;   ///< float quotients and roots can be
+    std::size_t global_memory = 0;   ///< bytes
+    std::size_t largest_buffer = 0;  ///< bytes
+    std::size_t local_memory = 0;    ///< bytes
+    std::size_t work_group_size = 1; ///< largest
+    std::size_t parameter_bytes = 0; ///< largest size of all arguments of a kernel together
+    bool fp64 = false;               ///< arithmetic in double
+    bool correctly_rounded = false;  ///< float quotients and roots can be
     [[nodiscard]] bool is_gpu() const noexcept { return (type & CL_DEVICE_TYPE_GPU) != 0; }
     [[nodiscard]] bool is_cpu() const noexcept { return (type & CL_DEVICE_TYPE_CPU) != 0; }
 };
@@ -65,9 +65,8 @@ inline device describe(cl_device_id id) {
     d.parameter_bytes = device_info<std::size_t>(id, CL_DEVICE_MAX_PARAMETER_SIZE);
     auto const extensions = " " + text_info(clGetDeviceInfo, id, CL_DEVICE_EXTENSIONS) + " ";
     d.fp64 = extensions.find(" cl_khr_fp64 ") != std::string::npos;
-    d.correctly_rounded = (device_info<cl_device_fp_config>(id, CL_DEVICE_SINGLE_FP_CONFIG)
-                           & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT)
-                          != 0;
+    d.correctly_rounded =
+        (device_info<cl_device_fp_config>(id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
     return d;
 }
 
@@ -117,10 +116,10 @@ inline device choose_device(std::string_view wanted = {}) {
         cl_uint platforms = 0;
         clGetPlatformIDs(0, nullptr, &platforms);
         auto const code = platforms == 0 ? no_platform : CL_DEVICE_NOT_FOUND;
-        throw device_error{message(platforms == 0 ? "there is no platform: no driver (ICD) is installed"
-                                                  : "no platform has a device",
-                                   code),
-                           code};
+        throw device_error{
+            message(platforms == 0 ? "there is no platform: no driver (ICD) is installed" : "no platform has a device",
+                    code),
+            code};
     }
     std::string_view option = "opencl device";
     if (wanted.empty())

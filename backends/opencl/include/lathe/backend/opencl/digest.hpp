@@ -42,8 +42,8 @@ inline std::string sha256(std::string_view text) {
         auto v = h;
         for (std::size_t i = 0; i != 64; ++i) {
             auto const e = v[4], a = v[0];
-            auto const t1 = v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i]
-                            + w[i];
+            auto const t1 =
+                v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
             auto const t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
             v = {t1 + t2, v[0], v[1], v[2], v[3] + t1, v[4], v[5], v[6]};
         }

@@ -8,8 +8,8 @@
 LATHE_NAMESPACE_BEGIN
 namespace opencl {
 
-/// A position in a cl_mem, of which it holds a share. Offsets count elements; sub-buffers, whose beginning would have to
-/// be aligned, are not used. Not for reading by the host.
+/// A position in a cl_mem, of which it holds a share. Offsets count elements; sub-buffers, whose beginning would have
+/// to be aligned, are not used. Not for reading by the host.
 template <class E> class pointer {
     template <class> friend class pointer;
     memory_handle memory_;

@@ -24,15 +24,28 @@ inline void tune_products(device const & d) {
         std::size_t const vector = precision == clblast::Precision::kSingle ? 8 : 4;
         // What a status says here only costs speed.
         clblast::OverrideParameters(d.id, "Xgemm", precision,
-                                    {{"GEMMK", 0},  {"KREG", 1},   {"KWG", 16},   {"KWI", 2},      {"MDIMA", 1},
-                                     {"MDIMC", 1},  {"MWG", 32},   {"NDIMB", 4},  {"NDIMC", 4},    {"NWG", 16},
-                                     {"SA", 0},     {"SB", 0},     {"STRM", 0},   {"STRN", 0},     {"VWM", vector},
+                                    {{"GEMMK", 0},
+                                     {"KREG", 1},
+                                     {"KWG", 16},
+                                     {"KWI", 2},
+                                     {"MDIMA", 1},
+                                     {"MDIMC", 1},
+                                     {"MWG", 32},
+                                     {"NDIMB", 4},
+                                     {"NDIMC", 4},
+                                     {"NWG", 16},
+                                     {"SA", 0},
+                                     {"SB", 0},
+                                     {"STRM", 0},
+                                     {"STRN", 0},
+                                     {"VWM", vector},
                                      {"VWN", 4}});
         clblast::OverrideParameters(d.id, "GemmRoutine", precision, {{"XGEMM_MIN_INDIRECT_SIZE", 1}});
     }
 }
 
-/// Its own and foreign routines of CLBlast that run for the first time at once have crashed (1.5.3): one after the other.
+/// Its own and foreign routines of CLBlast that run for the first time at once have crashed (1.5.3): one after the
+/// other.
 inline std::mutex & product_mutex() {
     static std::mutex mutex;
     return mutex;

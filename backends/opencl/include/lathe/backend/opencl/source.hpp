@@ -13,13 +13,11 @@
 LATHE_NAMESPACE_BEGIN
 namespace opencl {
 
-enum class kernel_shape : unsigned char { chunks, groups };
-
 /// Lanes of a block.
 inline constexpr std::size_t lanes = 64;
 
-/// Functions that kernels call: the same bits as lathe::widen, lathe::narrow and random::uniform_stream. Bits of f64 are
-/// taken apart as integers, so that kernels in float need no double.
+/// Functions that kernels call: the same bits as lathe::widen, lathe::narrow and random::uniform_stream. Bits of f64
+/// are taken apart as integers, so that kernels in float need no double.
 inline constexpr std::string_view prelude = R"(
 #pragma OPENCL FP_CONTRACT OFF
 inline float widen_bf16(ushort x) { return as_float((uint)x << 16); }
@@ -88,22 +86,30 @@ inline void put8(__global uchar * p, ulong i, ulong x) {
     put4(p, 2 * i, (uint)x);
     put4(p, 2 * i + 1, (uint)(x >> 32));
 }
+typedef struct {
+    uint a, b, c, d, k0, k1;
+} philox;
+inline philox philox_round(philox s) {
+    const ulong p0 = (ulong)0xD2511F53u * s.a, p1 = (ulong)0xCD9E8D57u * s.c;
+    philox r;
+    r.a = (uint)(p1 >> 32) ^ s.b ^ s.k0;
+    r.b = (uint)p1;
+    r.c = (uint)(p0 >> 32) ^ s.d ^ s.k1;
+    r.d = (uint)p0;
+    r.k0 = s.k0 + 0x9E3779B9u;
+    r.k1 = s.k1 + 0xBB67AE85u;
+    return r;
+}
+inline philox philox_of(ulong quad, ulong seed, ulong purpose) {
+    philox s = {(uint)quad, (uint)(quad >> 32), (uint)purpose, 0, (uint)seed, (uint)(seed >> 32)};
+    s = philox_round(philox_round(philox_round(philox_round(philox_round(s))))); // no loop: it would not be vectorised
+    return philox_round(philox_round(philox_round(philox_round(philox_round(s)))));
+}
+inline float fraction(uint word) { return (float)(word >> 8) * 0x1p-24f; }
 inline float uniform(ulong i, ulong seed, ulong purpose) {
-    uint a = (uint)(i >> 2), b = (uint)(i >> 34), c = (uint)purpose, d = 0;
-    uint k0 = (uint)seed, k1 = (uint)(seed >> 32);
-    for (int round = 0; round != 10; ++round) {
-        const uint high0 = mul_hi(0xD2511F53u, a), low0 = 0xD2511F53u * a;
-        const uint high1 = mul_hi(0xCD9E8D57u, c), low1 = 0xCD9E8D57u * c;
-        a = high1 ^ b ^ k0;
-        b = low1;
-        c = high0 ^ d ^ k1;
-        d = low0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
+    const philox s = philox_of(i >> 2, seed, purpose);
     const uint lane = (uint)i & 3u;
-    const uint low = lane == 0u ? a : b, high = lane == 2u ? c : d;
-    return (float)((lane < 2u ? low : high) >> 8) * 0x1p-24f;
+    return fraction(lane == 0u ? s.a : lane == 1u ? s.b : lane == 2u ? s.c : s.d);
 }
 )";
 inline constexpr std::string_view prelude_float = R"(
@@ -125,9 +131,9 @@ inline ushort narrow_f16(double x) { return float_to_f16(round_to_odd(x)); }
 
 /// What tracing a kernel gave.
 template <real T> struct traced {
-    std::string body;                                        ///< statements, `i` being the element
-    std::vector<std::string> outputs;                        ///< the values of the outputs
-    std::vector<std::pair<std::size_t, std::string>> terms;  ///< sum, and a value that is added to it
+    std::string body;                                       ///< statements, `i` being the element
+    std::vector<std::string> outputs;                       ///< the values of the outputs
+    std::vector<std::pair<std::size_t, std::string>> terms; ///< sum, and a value that is added to it
 };
 
 /// Calls the kernel on symbols. `Sums` says whether it takes a sums argument, Outputs how many values it returns.
@@ -216,12 +222,40 @@ std::string source_of(traced<T> const & kernel, access<T> const & reach, std::sp
     auto const block = text(host::reduction_block), width = text(lanes), count = text(sums.size());
     // Elements of different numbers do not meet, whatever the pointers are.
     std::string const independent = "#ifdef __clang__\n#pragma clang loop vectorize(assume_safety)\n#endif\n";
+    // Chunks make the numbers of streams for a tile of elements at once, four by four: u[d + lane] from here on.
+    auto const tiles = [&](std::string const & first, std::size_t tile) {
+        std::string made;
+        for (std::size_t k = 0; k != slots.size(); ++k) {
+            if (slots[k].what != slot::kind::stream)
+                continue;
+            auto const id = text(k), quads = text(tile / 4 + 1);
+            auto const [seed, purpose, begin] = reach.stream(k);
+            made.append("        float u" + id + "[4 * " + quads + "];\n        const ulong q" + id + " = " + begin
+                        + " + " + first + ";\n        const uint d" + id + " = (uint)q" + id + " & 3u;\n" + independent
+                        + "        for (uint q = 0; q < " + quads
+                        + "; ++q) {\n            const philox s = philox_of((q" + id + " >> 2) + q, " + seed + ", "
+                        + purpose + ");\n");
+            for (char const * const word : {"a", "b", "c", "d"})
+                made.append("            u" + id + "[4 * q + " + text(word[0] - 'a') + "] = fraction(s." + word
+                            + ");\n");
+            made.append("        }\n");
+        }
+        return made;
+    };
+    bool const streams = std::ranges::any_of(slots, [](auto const & slot) { return slot.what == slot::kind::stream; });
     auto const no_sum = [](std::size_t) { return std::string{}; };
-    if (sums.empty() && shape == kernel_shape::chunks)
+    if (sums.empty() && shape == kernel_shape::chunks && streams)
+        s.append("    const ulong begin = get_global_id(0) * share, end = min(n, begin + share);\n"
+                 "    for (ulong base = begin; base < end; base += 256) {\n"
+                 + tiles("base", 256) + "        const uint count = (uint)min((ulong)256, end - base);\n" + independent
+                 + "        for (uint lane = 0; lane < count; ++lane) {\n        const ulong i = base + lane;\n"
+                 + element(no_sum) + "        }\n    }\n");
+    else if (sums.empty() && shape == kernel_shape::chunks)
         s.append("    const ulong begin = get_global_id(0) * share, end = min(n, begin + share);\n" + independent
                  + "    for (ulong i = begin; i < end; ++i) {\n" + element(no_sum) + "    }\n");
     else if (sums.empty())
-        s.append("    for (ulong i = get_global_id(0); i < n; i += get_global_size(0)) {\n" + element(no_sum) + "    }\n");
+        s.append("    for (ulong i = get_global_id(0); i < n; i += get_global_size(0)) {\n" + element(no_sum)
+                 + "    }\n");
     else if (shape == kernel_shape::chunks) {
         auto const lane = [&](std::size_t k) { return "a" + text(k) + "[lane]"; };
         s.append("    const ulong begin = get_global_id(0) * share, end = min(n, begin + share);\n");
@@ -233,24 +267,27 @@ std::string source_of(traced<T> const & kernel, access<T> const & reach, std::sp
         for (std::size_t k = 0; k != sums.size(); ++k)
             s.append("            " + lane(k) + " = 0;\n");
         s.append("        }\n        uint row = 0;\n        for (; row + " + width + " <= count; row += " + width
-                 + ") {\n" + independent + "        for (uint lane = 0; lane < " + width + "; ++lane) {\n"
-                 + "        const ulong i = base + row + lane;\n" + element(lane) + "        }\n        }\n"
+                 + ") {\n" + tiles("base + row", lanes) + independent + "        for (uint lane = 0; lane < " + width
+                 + "; ++lane) {\n" + "        const ulong i = base + row + lane;\n" + element(lane)
+                 + "        }\n        }\n" + "        if (row != count) {\n" + tiles("base + row", lanes)
                  + "        for (uint lane = 0; lane < count - row; ++lane) {\n"
-                 + "        const ulong i = base + row + lane;\n" + element(lane) + "        }\n"
+                 + "        const ulong i = base + row + lane;\n" + element(lane) + "        }\n        }\n"
                  + "        for (uint half_ = " + text(lanes / 2) + "; half_ != 0; half_ >>= 1)\n"
                  + "            for (uint lane = 0; lane < half_; ++lane) {\n");
         for (std::size_t k = 0; k != sums.size(); ++k)
             s.append("                a" + text(k) + "[lane] += a" + text(k) + "[lane + half_];\n");
         s.append("            }\n");
         for (std::size_t k = 0; k != sums.size(); ++k)
-            s.append("        partial[base / " + block + " * " + count + " + " + text(k) + "] = a" + text(k) + "[0];\n");
+            s.append("        partial[base / " + block + " * " + count + " + " + text(k) + "] = a" + text(k)
+                     + "[0];\n");
         s.append("    }\n");
     } else {
         auto const private_sum = [&](std::size_t k) { return "a" + text(k); };
         s.append("    __local T part[" + text(sums.size() * lanes) + "];\n"
                  + "    const uint item = (uint)get_local_id(0), items = (uint)get_local_size(0);\n"
-                 + "    for (ulong base = get_group_id(0) * (ulong)" + block + "; base < n; base += get_num_groups(0) * (ulong)"
-                 + block + ") {\n        const ulong end = min(n, base + " + block + ");\n"
+                 + "    for (ulong base = get_group_id(0) * (ulong)" + block
+                 + "; base < n; base += get_num_groups(0) * (ulong)" + block
+                 + ") {\n        const ulong end = min(n, base + " + block + ");\n"
                  + "        for (uint lane = item; lane < " + width + "; lane += items) {\n");
         for (std::size_t k = 0; k != sums.size(); ++k)
             s.append("        T a" + text(k) + " = 0;\n");

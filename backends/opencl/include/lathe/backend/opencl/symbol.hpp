@@ -3,8 +3,8 @@
 ///        statement of OpenCL C, and stands for its value.
 #include <lathe/core/scalar.hpp>
 
-#include <cstdio>
 #include <cstddef>
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -143,7 +143,9 @@ template <real T> class sums_recorder {
 
 public:
     explicit sums_recorder(std::vector<std::pair<std::size_t, symbol<T>>> & terms) : terms_(&terms) {}
-    template <class Value> void add(std::size_t sum, Value const & value) const { terms_->emplace_back(sum, symbol<T>(value)); }
+    template <class Value> void add(std::size_t sum, Value const & value) const {
+        terms_->emplace_back(sum, symbol<T>(value));
+    }
 };
 
 /// What a kernel sees of a list: symbols by index. `Expression` gives the source of item k.
