@@ -128,9 +128,9 @@ TEST_CASE("a merge that is stopped leaves nothing under way", "[opencl]") {
         int asked = 0;
         {
             ordered_sink sink;
-            CHECK(merge::average(be, merge::model_pool(nullptr, {&one, &two}, {.window = 4096}), sink,
-                                 control<no_observer, after_five>{{}, after_five{&asked}})
-                  == status::stopped);
+            auto const pool = merge::model_pool(nullptr, {&one, &two}, {.window = 4096});
+            control<no_observer, after_five> const ctl{{}, after_five{&asked}};
+            CHECK(merge::average(be, pool, sink, {}, ctl) == status::stopped);
             CHECK(!sink.finished);
             CHECK(sink.order.size() < sink.asked); // the last one was on its way
         }

@@ -262,22 +262,32 @@ private:
         key_.assign(reinterpret_cast<char const *>(&tag), sizeof tag).append(call.signature());
         auto at = kernels_.find(key_);
         if (at == kernels_.end())
-            at = kernels_.emplace(key_, compile<T, Sums, sizeof...(Outs)>(kernel, call, ins...)).first;
+            at = compile<T>(call, [&](opencl::access<T> const & reach) {
+                return opencl::trace<T, Sums, sizeof...(Outs)>(kernel, reach, ins...);
+            });
         expects_shape(at->second.sums <= totals.size(), "reduce: the kernel adds to more sums than there are");
         launch<T>(at->second, call, n, totals);
     }
 
     // ---- compiling
 
-    template <real T, bool Sums, std::size_t Outputs, class Kernel, class... Ins>
-    compiled compile(Kernel const & kernel, opencl::call<T> const & call, Ins const &... ins) {
-        compiled result;
+    /// Traces and builds the kernel of a call, under `key_`.
+    template <real T, class Trace>
+    std::unordered_map<std::string, compiled>::iterator compile(opencl::call<T> const & call, Trace const & trace) {
         std::size_t const fixed = 8 * sizeof(cl_ulong);
-        auto const limit = options_.parameters ? *options_.parameters : device().parameter_bytes;
-        result.tables = call.bytes() + fixed > limit;
-        opencl::access<T> const reach(call.slots(), result.tables, shape());
-        auto const traced = opencl::trace<T, Sums, Outputs>(kernel, Outputs, reach, ins...);
-
+        bool const tables =
+            call.bytes() + fixed > (options_.parameters ? *options_.parameters : device().parameter_bytes);
+        opencl::access<T> const reach(call.slots(), tables, shape());
+        return build<T>(call, reach, tables, trace(reach));
+    }
+    // Not inlined, as what is behind it: there is one for each T, not for each kernel.
+    template <real T>
+    [[gnu::noinline]] std::unordered_map<std::string, compiled>::iterator build(opencl::call<T> const & call,
+                                                                                opencl::access<T> const & reach,
+                                                                                bool tables,
+                                                                                opencl::traced const & traced) {
+        compiled result;
+        result.tables = tables;
         std::vector<std::size_t> sums;
         for (auto const & term : traced.terms)
             if (std::ranges::find(sums, term.first) == sums.end())
@@ -296,7 +306,7 @@ private:
                              sums.begin() + static_cast<std::ptrdiff_t>(done + count));
             done += count;
             // Outputs last, as they may be inputs.
-            auto const source = opencl::source_of<T>(traced, reach, call.slots(), Outputs, result.tables, shape(),
+            auto const source = opencl::source_of<T>(traced, reach, call.slots(), call.outputs(), tables, shape(),
                                                      part.sums, done == sums.size());
             auto const program = session_->programs.get(source);
             cl_int status = CL_SUCCESS;
@@ -305,7 +315,7 @@ private:
             part.group = group_size(part.kernel.get(), part.sums.empty());
             result.parts.push_back(std::move(part));
         } while (done != sums.size());
-        return result;
+        return kernels_.emplace(key_, std::move(result)).first;
     }
     /// Work-items of a group: one for chunks, one for each lane of sums, more for maps.
     std::size_t group_size(cl_kernel kernel, bool is_map) const {
@@ -323,14 +333,15 @@ private:
     // ---- launching
 
     template <real T>
-    void launch(compiled const & kernel, opencl::call<T> const & call, std::size_t n, std::span<double> totals) {
+    [[gnu::noinline]] void launch(compiled const & kernel, opencl::call<T> const & call, std::size_t n,
+                                  std::span<double> totals) {
         if (!kernel.tables) {
             for (auto const & part : kernel.parts)
                 launch<T>(part, call, 0, n, totals, nullptr);
             return;
         }
         // Elements of lists in one buffer, part by part; numbers and streams in tables.
-        tables t;
+        table_buffers t;
         auto const block = host::reduction_block;
         auto const lists = std::max<std::size_t>(1, call.listed());
         auto const part =
@@ -365,15 +376,15 @@ private:
                 launch<T>(p, call, first, count, totals, &t);
         }
     }
-    struct tables {
+    struct table_buffers {
         std::size_t stride = 0;
         opencl::memory_handle numbers, streams;
     };
 
     /// Elements [first, first + n) of all operands.
     template <real T>
-    void launch(compiled::part const & part, opencl::call<T> const & call, std::size_t first, std::size_t n,
-                std::span<double> totals, tables const * t) {
+    [[gnu::noinline]] void launch(compiled::part const & part, opencl::call<T> const & call, std::size_t first,
+                                  std::size_t n, std::span<double> totals, table_buffers const * t) {
         auto const sums = part.sums.size();
         auto const block = host::reduction_block;
         auto const blocks = (n + block - 1) / block;

@@ -33,7 +33,7 @@ template <real T> class call {
     std::size_t outputs_ = 0, numbers_ = 0, streams_ = 0, listed_ = 0, bytes_ = 0;
     bool in_list_ = false;
 
-    void add_elements(cl_mem memory, dtype type, std::size_t offset) {
+    [[gnu::noinline]] void add_elements(cl_mem memory, dtype type, std::size_t offset) {
         // The signature says nothing of other types: no kernel takes them.
         visit_floating(type, [](auto) {});
         slot s{slot::kind::elements, in_list_};
@@ -78,7 +78,7 @@ public:
     void add(storage_view<pointer<E>> const & v) {
         add_elements(v.data.memory(), v.type, v.data.offset());
     }
-    void add(T number) {
+    [[gnu::noinline]] void add(T number) {
         slot s{slot::kind::number, in_list_};
         s.ordinal = numbers_++;
         std::memcpy(s.value.data(), &number, sizeof number);
@@ -86,7 +86,7 @@ public:
         bytes_ += sizeof(T);
         slots_.push_back(s);
     }
-    void add(random::uniform_stream const & stream) {
+    [[gnu::noinline]] void add(random::uniform_stream const & stream) {
         slot s{slot::kind::stream, in_list_};
         s.ordinal = streams_++;
         s.stream = stream;
@@ -194,15 +194,27 @@ public:
         return std::string{put} + "(x" + id + ", i, " + rounded + ");";
     }
 
+    /// Writes down that element i of slot k is read. \returns its value
+    [[gnu::noinline]] written read(std::size_t k) const { return {tracer::current().value_of(load(k))}; }
+
+    /// What the kernel sees of a list.
+    class items {
+        access const * access_;
+        std::size_t first_, size_;
+
+    public:
+        items(access const & a, std::size_t first, std::size_t size) : access_(&a), first_(first), size_(size) {}
+        [[nodiscard]] std::size_t size() const noexcept { return size_; }
+        [[nodiscard]] symbol<T> operator[](std::size_t k) const { return access_->read(first_ + k); }
+    };
     /// What the kernel sees of an operand that begins at slot `next`, which moves on behind it.
     template <class Operand> auto symbols_of(Operand const & operand, std::size_t & next) const {
         if constexpr (requires { operand.items; }) {
             auto const first = next;
             next += operand.items.size();
-            auto const expression = [this, first](std::size_t k) { return load(first + k); };
-            return symbol_list<T, decltype(expression)>(operand.items.size(), expression);
+            return items(*this, first, operand.items.size());
         } else
-            return symbol<T>(typename symbol<T>::written{}, load(next++));
+            return symbol<T>(read(next++));
     }
 };
 

@@ -129,26 +129,25 @@ inline ushort narrow_bf16(double x) { return float_to_bf16(round_to_odd(x)); }
 inline ushort narrow_f16(double x) { return float_to_f16(round_to_odd(x)); }
 )";
 
-/// What tracing a kernel gave.
-template <real T> struct traced {
+/// What tracing a kernel gave. Values by their names in the body.
+struct traced {
     std::string body;                                       ///< statements, `i` being the element
-    std::vector<std::string> outputs;                       ///< the values of the outputs
-    std::vector<std::pair<std::size_t, std::string>> terms; ///< sum, and a value that is added to it
+    std::vector<std::size_t> outputs;                       ///< the values of the outputs
+    std::vector<std::pair<std::size_t, std::size_t>> terms; ///< sum, and a value that is added to it
 };
 
 /// Calls the kernel on symbols. `Sums` says whether it takes a sums argument, Outputs how many values it returns.
 template <real T, bool Sums, std::size_t Outputs, class Kernel, class... Ins>
-traced<T> trace(Kernel const & kernel, std::size_t first_input, access<T> const & reach, Ins const &... ins) {
+traced trace(Kernel const & kernel, access<T> const & reach, Ins const &... ins) {
     tracer statements;
-    std::vector<std::pair<std::size_t, symbol<T>>> terms;
-    auto next = first_input;
+    traced result;
+    auto next = Outputs;
     // Braces: the operands are numbered in order.
     std::tuple<decltype(reach.symbols_of(ins, next))...> const operands{reach.symbols_of(ins, next)...};
-    traced<T> result;
     std::apply([&](auto const &... operand) {
         auto const run = [&] {
             if constexpr (Sums) {
-                sums_recorder<T> sums(terms);
+                sums_recorder<T> sums(result.terms);
                 return kernel(sums, operand...);
             } else
                 return kernel(operand...);
@@ -156,22 +155,20 @@ traced<T> trace(Kernel const & kernel, std::size_t first_input, access<T> const 
         if constexpr (Outputs == 0)
             run();
         else if constexpr (Outputs == 1)
-            result.outputs.push_back(symbol<T>(run()).name());
+            result.outputs.push_back(symbol<T>(run()).value());
         else
             for (auto const values = run(); auto const & value : values)
-                result.outputs.push_back(symbol<T>(value).name());
+                result.outputs.push_back(symbol<T>(value).value());
     }, operands);
-    for (auto const & [sum, value] : terms)
-        result.terms.emplace_back(sum, value.name());
     result.body = statements.source("        ");
     return result;
 }
 
 /// The source of `lathe_kernel`, which computes the outputs if `stores`, and those of the sums that are in `sums`.
 template <real T>
-std::string source_of(traced<T> const & kernel, access<T> const & reach, std::span<slot const> slots,
-                      std::size_t outputs, bool tables, kernel_shape shape, std::span<std::size_t const> sums,
-                      bool stores) {
+[[gnu::noinline]] std::string source_of(traced const & kernel, access<T> const & reach, std::span<slot const> slots,
+                                        std::size_t outputs, bool tables, kernel_shape shape,
+                                        std::span<std::size_t const> sums, bool stores) {
     auto const text = [](auto n) { return std::to_string(n); };
     std::string s;
     if (sizeof(T) == 8)
@@ -212,11 +209,11 @@ std::string source_of(traced<T> const & kernel, access<T> const & reach, std::sp
         auto body = kernel.body;
         for (auto const & [sum, value] : kernel.terms)
             if (auto const at = std::ranges::find(sums, sum); at != sums.end())
-                body.append("        " + accumulator(static_cast<std::size_t>(at - sums.begin())) + " += " + value
-                            + ";\n");
+                body.append("        " + accumulator(static_cast<std::size_t>(at - sums.begin()))
+                            + " += " + tracer::name(value) + ";\n");
         if (stores)
             for (std::size_t k = 0; k != outputs; ++k)
-                body.append("        " + reach.store(k, kernel.outputs[k]) + "\n");
+                body.append("        " + reach.store(k, tracer::name(kernel.outputs[k])) + "\n");
         return body;
     };
     auto const block = text(host::reduction_block), width = text(lanes), count = text(sums.size());

@@ -34,12 +34,34 @@ public:
     tracer & operator=(tracer const &) = delete;
     static tracer & current() { return *current_; }
 
+    // Not inlined: kernels are many, and none of this is in a hurry.
+
     /// The number of the value of an expression.
-    std::size_t value_of(std::string expression, bool condition = false) {
+    [[gnu::noinline]] std::size_t value_of(std::string expression, bool condition = false) {
         auto const [at, fresh] = known_.emplace(std::move(expression), statements_.size());
         if (fresh)
             statements_.push_back({condition, at->first});
         return at->second;
+    }
+    [[gnu::noinline]] std::size_t unary(char const * before, std::size_t a, char const * behind,
+                                        bool condition = false) {
+        return value_of(std::string{before}.append(name(a)).append(behind), condition);
+    }
+    [[gnu::noinline]] std::size_t binary(std::size_t a, char const * between, std::size_t b, bool condition = false) {
+        return value_of(name(a).append(between).append(name(b)), condition);
+    }
+    [[gnu::noinline]] std::size_t select(std::size_t condition, std::size_t yes, std::size_t no) {
+        return value_of(name(condition).append(" ? ").append(name(yes)).append(" : ").append(name(no)));
+    }
+    /// A number in OpenCL C, to the bit. T is the arithmetic type there too.
+    template <real T> [[gnu::noinline]] std::size_t literal(T x) {
+        if (x != x)
+            return value_of("(T)NAN");
+        if (x - x != 0)
+            return value_of(x > 0 ? "(T)INFINITY" : "-(T)INFINITY");
+        char text[64];
+        std::snprintf(text, sizeof text, "%a%s", static_cast<double>(x), sizeof(T) == 4 ? "f" : "");
+        return value_of(text);
     }
     [[nodiscard]] static std::string name(std::size_t value) { return "v" + std::to_string(value); }
     /// The statements as source, each line begun with `indent`.
@@ -56,50 +78,41 @@ public:
     }
 };
 
-/// A number in OpenCL C, to the bit. T is the arithmetic type there too.
-template <real T> std::string literal(T x) {
-    if (x != x)
-        return "(T)NAN";
-    if (x - x != 0)
-        return x > 0 ? "(T)INFINITY" : "-(T)INFINITY";
-    char text[64];
-    std::snprintf(text, sizeof text, "%a%s", static_cast<double>(x), sizeof(T) == 4 ? "f" : "");
-    return text;
-}
-
 template <real T> class condition;
+
+/// The number of a value that was written down. The only data of symbols.
+struct written {
+    std::size_t value;
+};
 
 /// Stands for an element. Behaves like a number, branches aside.
 template <real T> class symbol {
     std::size_t value_;
 
-    static symbol of(std::string expression) { return symbol(written{}, std::move(expression)); }
     static symbol call(char const * function, symbol const & x) {
-        return of(std::string{function}.append("(").append(x.name()).append(")"));
+        return written{tracer::current().unary(function, x.value_, ")")};
     }
     static symbol join(symbol const & a, char const * between, symbol const & b) {
-        return of(a.name().append(between).append(b.name()));
+        return written{tracer::current().binary(a.value_, between, b.value_)};
     }
     static condition<T> compare(symbol const & a, char const * between, symbol const & b) {
-        return condition<T>(a.name().append(between).append(b.name()));
+        return written{tracer::current().binary(a.value_, between, b.value_, true)};
     }
 
 public:
-    /// How an expression becomes a symbol.
-    struct written {};
-    symbol(written, std::string expression) : value_(tracer::current().value_of(std::move(expression))) {}
+    symbol(written w) : value_(w.value) {}
     /// Literals mix with symbols.
     template <class Number>
         requires std::is_arithmetic_v<Number>
-    symbol(Number x) : symbol(written{}, literal(static_cast<T>(x))) {}
+    symbol(Number x) : value_(tracer::current().literal(static_cast<T>(x))) {}
 
-    [[nodiscard]] std::string name() const { return tracer::name(value_); }
+    [[nodiscard]] std::size_t value() const noexcept { return value_; }
 
     friend symbol operator+(symbol const & a, symbol const & b) { return join(a, " + ", b); }
     friend symbol operator-(symbol const & a, symbol const & b) { return join(a, " - ", b); }
     friend symbol operator*(symbol const & a, symbol const & b) { return join(a, " * ", b); }
     friend symbol operator/(symbol const & a, symbol const & b) { return join(a, " / ", b); }
-    friend symbol operator-(symbol const & a) { return of("-" + a.name()); }
+    friend symbol operator-(symbol const & a) { return written{tracer::current().unary("-", a.value_, "")}; }
     friend condition<T> operator<(symbol const & a, symbol const & b) { return compare(a, " < ", b); }
     friend condition<T> operator<=(symbol const & a, symbol const & b) { return compare(a, " <= ", b); }
     friend condition<T> operator>(symbol const & a, symbol const & b) { return compare(a, " > ", b); }
@@ -108,13 +121,14 @@ public:
     friend condition<T> operator!=(symbol const & a, symbol const & b) { return compare(a, " != ", b); }
 
     // The functions of lathe::math.
-    [[nodiscard]] symbol abs() const { return call("fabs", *this); }
-    [[nodiscard]] symbol sqrt() const { return call("sqrt", *this); }
-    [[nodiscard]] symbol exp() const { return call("exp", *this); }
-    [[nodiscard]] symbol log() const { return call("log", *this); }
-    [[nodiscard]] symbol rint() const { return call("rint", *this); }
+    [[nodiscard]] symbol abs() const { return call("fabs(", *this); }
+    [[nodiscard]] symbol sqrt() const { return call("sqrt(", *this); }
+    [[nodiscard]] symbol exp() const { return call("exp(", *this); }
+    [[nodiscard]] symbol log() const { return call("log(", *this); }
+    [[nodiscard]] symbol rint() const { return call("rint(", *this); }
     [[nodiscard]] symbol pow(symbol const & exponent) const {
-        return of("pow(" + name() + ", " + exponent.name() + ")");
+        auto & t = tracer::current();
+        return written{t.value_of("pow(" + tracer::name(value_) + ", " + tracer::name(exponent.value_) + ")")};
     }
 };
 
@@ -123,41 +137,29 @@ template <real T> class condition {
     std::size_t value_;
 
 public:
-    explicit condition(std::string expression) : value_(tracer::current().value_of(std::move(expression), true)) {}
-    [[nodiscard]] std::string name() const { return tracer::name(value_); }
+    condition(written w) : value_(w.value) {}
     [[nodiscard]] symbol<T> select(symbol<T> const & yes, symbol<T> const & no) const {
-        return symbol<T>(typename symbol<T>::written{}, name() + " ? " + yes.name() + " : " + no.name());
+        return written{tracer::current().select(value_, yes.value(), no.value())};
     }
     friend condition operator&&(condition const & a, condition const & b) {
-        return condition(a.name() + " & " + b.name());
+        return written{tracer::current().binary(a.value_, " & ", b.value_, true)};
     }
     friend condition operator||(condition const & a, condition const & b) {
-        return condition(a.name() + " | " + b.name());
+        return written{tracer::current().binary(a.value_, " | ", b.value_, true)};
     }
-    friend condition operator!(condition const & a) { return condition("!" + a.name()); }
+    friend condition operator!(condition const & a) {
+        return written{tracer::current().unary("!", a.value_, "", true)};
+    }
 };
 
-/// What a kernel adds to: remembers what was added, and where.
+/// What a kernel adds to: remembers the values that were added, and to which sum.
 template <real T> class sums_recorder {
-    std::vector<std::pair<std::size_t, symbol<T>>> * terms_;
+    std::vector<std::pair<std::size_t, std::size_t>> * terms_;
 
 public:
-    explicit sums_recorder(std::vector<std::pair<std::size_t, symbol<T>>> & terms) : terms_(&terms) {}
+    explicit sums_recorder(std::vector<std::pair<std::size_t, std::size_t>> & terms) : terms_(&terms) {}
     template <class Value> void add(std::size_t sum, Value const & value) const {
-        terms_->emplace_back(sum, symbol<T>(value));
-    }
-};
-
-/// What a kernel sees of a list: symbols by index. `Expression` gives the source of item k.
-template <real T, class Expression> class symbol_list {
-    std::size_t size_;
-    Expression expression_;
-
-public:
-    symbol_list(std::size_t size, Expression expression) : size_(size), expression_(std::move(expression)) {}
-    [[nodiscard]] std::size_t size() const noexcept { return size_; }
-    [[nodiscard]] symbol<T> operator[](std::size_t k) const {
-        return symbol<T>(typename symbol<T>::written{}, expression_(k));
+        terms_->emplace_back(sum, symbol<T>(value).value());
     }
 };
 
