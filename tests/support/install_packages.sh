@@ -30,4 +30,6 @@ install_packages() {
 
 # What building the programs takes; the tests add to it.
 build_packages=(g++ cmake ninja-build libeigen3-dev libboost-dev librange-v3-dev nlohmann-json3-dev libcli11-dev
-    libyaml-cpp-dev libxtensor-dev)
+    libyaml-cpp-dev)
+# What the other backends take.
+backend_packages=(libxtensor-dev ocl-icd-opencl-dev opencl-headers pocl-opencl-icd libclblast-dev)

@@ -79,6 +79,7 @@ void write_parameters(B & be, parameter_layout const & layout, cvec<B, T> x, che
             writer.end(be, to);
         });
     }
+    writer.finish(be, to);
     to.finish();
 }
 

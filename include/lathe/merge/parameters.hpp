@@ -86,6 +86,7 @@ void write_merged(B & be, model_pool const & pool, cvec<B, T> x, checkpoint_sink
         });
         offset += row.info.count();
     }
+    writer.finish(be, to);
     to.finish();
 }
 

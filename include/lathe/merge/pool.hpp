@@ -266,6 +266,7 @@ status write(B & be, model_pool const & pool, Recipe & recipe, checkpoint_sink &
             make(in);
         }
     }
+    out.finish(be, sink);
     for (std::size_t i = 0; i != pool.rows().size(); ++i)
         if (!pool.rows()[i].merged)
             copy_row(pool, i, sink);

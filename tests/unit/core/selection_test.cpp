@@ -130,6 +130,15 @@ TEST_CASE("a sample in which all magnitudes near the rank are the same is counte
         CHECK(select(be, all, {rank, rank, rank}, 65536, true) <= 3);
 }
 
+TEST_CASE("a sample of few magnitudes, all equal where it matters, is no answer yet", "[selection]") {
+    lathe_test::plain_backend be;
+    std::vector<float> x(200'000);
+    for (std::size_t i = 0; i != x.size(); ++i)
+        x[i] = static_cast<float>(i * 2654435761u % 8u);
+    std::vector<std::vector<float>> const all{x, std::vector<float>(x.size(), 1)};
+    CHECK(select(be, all, {x.size() / 2 + 30'000, x.size()}, x.size(), true) == 2);
+}
+
 TEST_CASE("a sample that misleads costs time and nothing else", "[selection]") {
     // Stretches of equal or nearly equal elements: those of a sample are far from independent.
     lathe_test::plain_backend be;

@@ -1,0 +1,4 @@
+lathe_add_backend(opencl PACKAGES OpenCL "CLBlast CONFIG" LINK lathe::lathe OpenCL::OpenCL clblast) # no version: Debian's has none
+if(TARGET lathe_opencl)
+    target_compile_definitions(lathe_opencl INTERFACE CL_TARGET_OPENCL_VERSION=120)
+endif()
