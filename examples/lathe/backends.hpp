@@ -41,15 +41,18 @@ struct backend_choice {
 
 /// The value for the backend chosen. \throws usage_error naming those there are
 template <class Value> Value const & choose_backend(std::string const & text, by_backend<Value> const & values) {
-    auto const name = backend_choice{text}.name;
+    backend_choice const choice{text};
     std::vector<std::string_view> known;
     for (auto const & [backend, value] : values) {
-        if (backend == name)
-            return value;
         known.push_back(backend);
+        if (backend != choice.name)
+            continue;
+        if (!choice.device.empty() && backend != backends::opencl::name) // the only one that has devices
+            throw usage_error{"--backend: found device '" + choice.device + "', expected none with " + choice.name};
+        return value;
     }
     throw usage_error{"--backend: found '" + text + "', which this program was not built with; "
-                      + lathe::reflect::suggestion(name, known)};
+                      + lathe::reflect::suggestion(choice.name, known)};
 }
 
 /// More is a slip. \throws usage_error

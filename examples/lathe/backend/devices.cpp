@@ -1,5 +1,6 @@
+#include "backends.hpp"
 #include "device_list.hpp"
-#include "make_backend.hpp"
+#include "selected_backend.hpp"
 
 #include <thread>
 
