@@ -240,6 +240,20 @@ struct usage {
     }
 };
 
+/// Where the result is written: the file that was named, or in a folder a file that is named as loaders want it there,
+/// which for adapters and diffusion models is not model.safetensors.
+std::string target_of(std::string const & output, input const & reference) {
+    if (!names_folder(output))
+        return output;
+    std::error_code code;
+    auto const name = fs::path{reference.file->label()}.filename().string();
+    for (std::string const stem : {"adapter_model", "diffusion_pytorch_model"})
+        if (fs::is_directory(reference.path, code)
+            && (name == stem + ".safetensors" || name == stem + ".safetensors.index.json"))
+            return (fs::path{output} / (stem + ".safetensors")).string();
+    return (fs::path{output} / "").string();
+}
+
 /// What the user should know of tensors that hold weights but are copied: there is no arithmetic of eight bits here.
 std::string note_on_copies(lathe::merge::model_pool const & pool) {
     std::size_t tensors = 0;
@@ -267,10 +281,12 @@ int run_plan(merge_plan const & plan) {
     std::vector<input> base;
     if (s.base)
         base.push_back(open_input(*s.base));
+    auto const & reference = base.empty() ? models.front() : base.front();
+    auto const target = target_of(*s.output, reference);
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
-        expect_separate(*s.output, group);
+        expect_separate(target, group);
     for (auto const & paths : {s.objective.target, s.objective.fisher}) // which are opened again where they are used
-        expect_separate(*s.output, open_inputs(paths));
+        expect_separate(target, open_inputs(paths));
 
     lathe::merge::pool_options pool_options;
     pool_options.policy = s.policy;
@@ -279,12 +295,10 @@ int run_plan(merge_plan const & plan) {
     lathe::merge::model_pool const pool(base.empty() ? nullptr : base.front().file.get(), checkpoints_of(models),
                                         pool_options);
     auto const folder = names_folder(*s.output);
-    auto const & reference = base.empty() ? models.front() : base.front();
     std::vector<lathe::io::file> side_files; // opened first: what is wrong with them is not found hours later
     if (std::error_code code; folder && s.copy_side_files && fs::is_directory(reference.path, code)
                               && !fs::equivalent(reference.path, *s.output, code))
         side_files = open_side_files(reference.path);
-    auto const target = folder ? (fs::path{*s.output} / "").string() : *s.output;
     lathe::io::safetensors_writer sink(
         target, {.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0});
 

@@ -62,6 +62,11 @@ echo '{"hidden_size": 8, "dtype": "float32"}' >model/config.json
 run 0 merge average model -o long --out-dtype F16
 same long/tokenizer.json model/tokenizer.json
 grep -q '"dtype": "float16"' long/config.json || fail "config.json: $(<long/config.json)"
+# Adapters keep their name, or their loaders do not find them.
+mkdir adapter && cp "$m0" adapter/adapter_model.safetensors && echo '{}' >adapter/adapter_config.json
+run 0 merge average adapter adapter -o adapters
+[[ $(echo $(ls adapters)) == 'adapter_config.json adapter_model.safetensors' ]] || fail "adapters: $(ls adapters)"
+refuse 2 'would replace the input' merge average adapter -o adapter
 run 0 merge average model -o bare --no-copy-side-files
 [[ $(ls bare) == model.safetensors ]] || fail "--no-copy-side-files: $(ls bare)"
 

@@ -157,7 +157,7 @@ reject '.*cannot be merged with layers of other numbers' <<<"{merge_method: line
 reject '.*different values' <<<"{merge_method: linear, parameters: {weight: 1}, slices: [{sources: [{model: $m0, layer_range: [0, 1]}], parameters: {weight: 2}}, {sources: [{model: $m0, layer_range: [1, 2]}]}]}"
 reject "models\[0\].parameters.densty: unknown parameter; did you mean 'density'" <<<"{merge_method: ties, base_model: $base, models: [{model: $m0, parameters: {weight: 1, densty: 0.5}}]}"
 reject 'density: found \[0.53,0.3\]' <<<"{merge_method: dare_ties, base_model: $base, parameters: {weight: 1}, models: [{model: $m0, parameters: {density: 0.53}}, {model: $m1, parameters: {density: 0.3}}]}"
-reject 'parameters.<<: found a merge key' <<<"{merge_method: linear, models: [{model: $m0, parameters: &p {weight: 1}}, {model: $m1, parameters: {<<: *p}}]}"
+reject '.*parameters.<<: found a merge key' <<<"{merge_method: linear, models: [{model: $m0, parameters: &p {weight: 1}}, {model: $m1, parameters: {<<: *p}}]}"
 reject 'found 2 YAML documents' <<<"{merge_method: linear, parameters: {weight: 1}, $two}
 ---
 {merge_method: slerp}"

@@ -175,11 +175,27 @@ TEST_CASE("the result has the types of the base unless told otherwise", "[pool]"
     CHECK(narrow_pool.output()[2].type == dtype::f16);
     CHECK(narrow_pool.output()[3].type == dtype::f16);
     CHECK(narrow_pool.output()[1].type == dtype::i64);
-    CHECK(narrow_pool.output()[0].type == dtype::f32);
+    CHECK(narrow_pool.output()[0].type == dtype::f16); // empty, and copied
     // f64 in a row that is only copied calls for nothing
     memory_checkpoint c, d;
     add(c, "x", {0}, 0, dtype::f64);
     CHECK_FALSE(model_pool(nullptr, {&c}).wants_double());
+}
+
+TEST_CASE("a copied row is rounded to the type of the result", "[pool]") {
+    two_models m;
+    add(m.base, "only.base", {3}, 7);
+    for (auto const type : {dtype::f64, dtype::f16}) {
+        model_pool const pool(&m.base, {&m.a, &m.b},
+                              {.policy = mismatch_policy::keep_base, .output_type = type, .window = 1});
+        auto const & rows = pool.rows();
+        auto const at = std::ranges::find(rows, "only.base", [](auto const & r) { return r.info.name; }) - rows.begin();
+        memory_checkpoint out{"out"};
+        out.begin(pool.output(), {});
+        copy_row(pool, static_cast<std::size_t>(at), out);
+        CHECK(out.tensors()[static_cast<std::size_t>(at)].type == type);
+        CHECK(floats(out, "only.base") == floats(m.base, "only.base"));
+    }
 }
 
 TEMPLATE_TEST_CASE("a merge writes every row, on a host and on a device", "[pool]", lathe_test::plain_backend,
