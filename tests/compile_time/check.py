@@ -9,7 +9,9 @@ import subprocess
 import sys
 
 root = pathlib.Path(__file__).resolve().parents[2]
-roots = [root / "include", *sorted(root.glob("backends/*/include"))]
+# A backend that was left out of the build cannot be looked at: its library is missing.
+backends = os.environ.get("LATHE_BACKENDS", "*").split()
+roots = [root / "include", *(r for b in backends for r in sorted(root.glob(f"backends/{b}/include")))]
 compiler = os.environ.get("CXX", "g++")
 flags = ["-std=c++20", "-fsyntax-only", *(f"-I{r}" for r in roots),
          "-isystem", os.environ.get("LATHE_EIGEN_INCLUDE", "/usr/include/eigen3"), "-x", "c++", "-"]

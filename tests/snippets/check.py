@@ -21,7 +21,9 @@ root = pathlib.Path(__file__).resolve().parents[2]
 here = pathlib.Path(__file__).resolve().parent
 work = pathlib.Path(os.environ.get("LATHE_WORK", root / "build/hygiene")) / "snippets"
 build = pathlib.Path(os.environ.get("LATHE_BUILD", root / "build/release"))
-includes = [root / "include", *sorted(root.glob("backends/*/include")), build / "include", here]
+backends = os.environ.get("LATHE_BACKENDS", "*").split()
+includes = [root / "include", *(r for b in backends for r in sorted(root.glob(f"backends/{b}/include"))),
+            build / "include", here]
 compile_command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O0", "-Wall", "-Wextra", "-Werror",
                    *(f"-I{i}" for i in includes), "-isystem", os.environ.get("LATHE_EIGEN_INCLUDE", "/usr/include/eigen3")]
 limit = 300  # seconds a block may take

@@ -9,10 +9,12 @@ build=${LATHE_BUILD:-$root/build/release}
 mkdir -p "$work"
 
 # Other people's headers come by -isystem, as from CMake; ours come by -I, so that nothing of them is hushed up.
-includes=(-Iinclude)
-for backend in backends/*/include; do
-    includes+=("-I$backend")
+# A backend that was left out of the build cannot be looked at: its library is missing.
+header_folders=(include)
+for backend in ${LATHE_BACKENDS:-$(ls backends)}; do
+    header_folders+=("backends/$backend/include")
 done
+includes=("${header_folders[@]/#/-I}")
 includes+=(-isystem "${LATHE_EIGEN_INCLUDE:-/usr/include/eigen3}")
 warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 
@@ -35,7 +37,7 @@ compilers() {
 # The headers a user may include, as in `#include <...>`.
 public_headers() {
     local base
-    for base in include backends/*/include; do
+    for base in "${header_folders[@]}"; do
         (cd "$base" && find lathe -name '*.hpp')
     done | sort
 }
