@@ -88,9 +88,9 @@ TEMPLATE_TEST_CASE("sums are the same bits in both shapes and in groups of any s
 
 TEST_CASE("lists of any length", "[opencl]") {
     std::size_t const n = 13'001;
-    for (std::size_t const rows : {3u, 40u, 300u})
+    for (std::size_t const rows : {3u, 24u})
         for (auto options : shapes()) {
-            if (rows == 300 && options.group)
+            if (rows == 24 && options.group)
                 continue;
             CAPTURE(rows, static_cast<int>(*options.shape), options.group.value_or(0));
             // As many arguments as it takes; then so few that the lists go through a buffer, in parts of one and of
@@ -135,6 +135,27 @@ TEST_CASE("lists of any length", "[opencl]") {
             CHECK(totals[1] == totals[0]);
             CHECK(totals[2] == totals[0]);
         }
+}
+
+TEST_CASE("more vectors than a kernel takes as arguments", "[opencl]") {
+    std::size_t const n = 4099, rows = 90;
+    opencl_backend be; // with the device's own limit; some 60 vectors on PoCL
+    device_vectors<float> on(be);
+    std::vector<cvec<opencl_backend, float>> xs;
+    std::vector<std::vector<float>> host;
+    for (std::uint32_t k = 0; k != rows; ++k) {
+        host.push_back(numbers<float>(n, k));
+        xs.push_back(on.add(host.back()));
+    }
+    auto const y = on.add(std::vector<float>(n, 1));
+    std::vector<double> sums(rows);
+    ops::dot_many(be, std::span<cvec<opencl_backend, float> const>{xs}, y, std::span<double>{sums});
+    for (std::size_t k = 0; k != rows; ++k) {
+        double expected = 0;
+        for (auto const x : host[k])
+            expected += static_cast<double>(x);
+        CHECK(sums[k] == Approx(expected).margin(1e-3));
+    }
 }
 
 TEST_CASE("more sums than a group can hold", "[opencl]") {

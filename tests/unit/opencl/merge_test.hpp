@@ -18,7 +18,7 @@ template <class Run, class Compare> void on_device_and_host(Run && run, double t
         opencl_backend device(options);
         memory_checkpoint from_device;
         auto const found = run(device, from_device);
-        check_alike(from_device, from_host, tolerance);
+        check_alike(from_device, from_host, tolerance + 0x1p-23);
         compare(found, expected);
     }
 }
