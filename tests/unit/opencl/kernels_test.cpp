@@ -159,7 +159,7 @@ TEST_CASE("more vectors than a kernel takes as arguments", "[opencl]") {
 }
 
 TEST_CASE("more sums than a group can hold", "[opencl]") {
-    std::size_t const n = 5000, rows = 20;
+    std::size_t const n = 5000, rows = 17;
     // All products of pairs, in place: the output is written when all sums are done.
     auto const kernel = [](auto & sums, auto const & xs) {
         std::size_t s = 0;

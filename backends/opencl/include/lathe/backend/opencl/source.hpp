@@ -263,13 +263,22 @@ template <real T>
                  + "        for (uint lane = 0; lane < " + width + "; ++lane) {\n");
         for (std::size_t k = 0; k != sums.size(); ++k)
             s.append("            " + lane(k) + " = 0;\n");
-        s.append("        }\n        uint row = 0;\n        for (; row + " + width + " <= count; row += " + width
-                 + ") {\n" + tiles("base + row", lanes) + independent + "        for (uint lane = 0; lane < " + width
-                 + "; ++lane) {\n" + "        const ulong i = base + row + lane;\n" + element(lane)
-                 + "        }\n        }\n" + "        if (row != count) {\n" + tiles("base + row", lanes)
-                 + "        for (uint lane = 0; lane < count - row; ++lane) {\n"
-                 + "        const ulong i = base + row + lane;\n" + element(lane) + "        }\n        }\n"
-                 + "        for (uint half_ = " + text(lanes / 2) + "; half_ != 0; half_ >>= 1)\n"
+        s.append("        }\n");
+        // A short body is said twice, for whole rows and for what is left; a long one takes too long to compile for
+        // that.
+        if (kernel.body.size() > 2000)
+            s.append("        for (uint row = 0; row < count; row += " + width + ") {\n"
+                     + "        const uint live = min((uint)" + width + ", count - row);\n" + tiles("base + row", lanes)
+                     + independent + "        for (uint lane = 0; lane < live; ++lane) {\n"
+                     + "        const ulong i = base + row + lane;\n" + element(lane) + "        }\n        }\n");
+        else
+            s.append("        uint row = 0;\n        for (; row + " + width + " <= count; row += " + width + ") {\n"
+                     + tiles("base + row", lanes) + independent + "        for (uint lane = 0; lane < " + width
+                     + "; ++lane) {\n" + "        const ulong i = base + row + lane;\n" + element(lane)
+                     + "        }\n        }\n" + "        if (row != count) {\n" + tiles("base + row", lanes)
+                     + "        for (uint lane = 0; lane < count - row; ++lane) {\n"
+                     + "        const ulong i = base + row + lane;\n" + element(lane) + "        }\n        }\n");
+        s.append("        for (uint half_ = " + text(lanes / 2) + "; half_ != 0; half_ >>= 1)\n"
                  + "            for (uint lane = 0; lane < half_; ++lane) {\n");
         for (std::size_t k = 0; k != sums.size(); ++k)
             s.append("                a" + text(k) + "[lane] += a" + text(k) + "[lane + half_];\n");
