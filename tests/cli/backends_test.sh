@@ -15,7 +15,7 @@ merges() { # merges BACKEND FOLDER
     local models=("$m0" "$m1")
     for method in average linear slerp fisher; do
         local more=()
-        [[ $method != fisher ]] || more=(--fisher "$data"/data_f32/fisher_{0,1}.safetensors)
+        [[ $method != fisher ]] || more=(--fisher "$data/data_f32/fisher_0.safetensors" --fisher "$data/data_f32/fisher_1.safetensors")
         run 0 merge $method "${models[@]}" "${more[@]}" -o "$2/$method.safetensors" --backend "$1"
     done
     run 0 merge ties --base "$base" "${models[@]}" --density 0.4 -o "$2/ties.safetensors" --backend "$1"

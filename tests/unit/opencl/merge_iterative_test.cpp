@@ -39,7 +39,7 @@ TEST_CASE("Frank-Wolfe on OpenCL", "[opencl][merge]") {
     memory_checkpoint target;
     eigen_backend be;
     merge::linear(be, pool, target, {.weights = {0.5, 0.0, 0.3, 0.2}});
-    for (auto const granularity : {merge::frank_wolfe_granularity::task, merge::frank_wolfe_granularity::layer})
+    for (auto const granularity : {merge::granularity::task, merge::granularity::layer})
         on_device_and_host([&]<class B>(B & backend, auto & sink) {
             merge::quadratic_distance<B, double> f(merge::parameter_layout::of(pool), target);
             return merge::frank_wolfe<double>(backend, pool, f, sink,
@@ -58,7 +58,7 @@ TEST_CASE("Frank-Wolfe on OpenCL", "[opencl][merge]") {
 TEST_CASE("FW-Merging on OpenCL", "[opencl][merge]") {
     models m(3);
     auto const pool = m.pool();
-    for (auto const granularity : {merge::fw_granularity::task, merge::fw_granularity::layer})
+    for (auto const granularity : {merge::granularity::task, merge::granularity::layer})
         for (auto const merge_fn : {merge::fw_merge_fn::task_arithmetic, merge::fw_merge_fn::ties})
             on_device_and_host([&]<class B>(B & be, auto & sink) {
                 merge::quadratic_distance<B, double> f(merge::parameter_layout::of(pool), m[1]);
@@ -68,14 +68,14 @@ TEST_CASE("FW-Merging on OpenCL", "[opencl][merge]") {
     on_device_and_host([&]<class B>(B & be, auto & sink) {
         distances<B> tasks(pool, m, 2);
         return merge::fw_merging_soft<double>(be, pool, tasks, sink,
-                                              {.granularity = merge::fw_granularity::layer, .max_iters = 3});
+                                              {.granularity = merge::granularity::layer, .max_iters = 3});
     }, 1e-8, same_choices);
 }
 
 TEST_CASE("AdaMerging on OpenCL", "[opencl][merge]") {
     models m(3);
     auto const pool = m.pool();
-    for (auto const level : {merge::adamerging_level::task, merge::adamerging_level::layer})
+    for (auto const level : {merge::granularity::task, merge::granularity::layer})
         on_device_and_host([&]<class B>(B & be, auto & sink) {
             merge::quadratic_distance<B, double> f(merge::parameter_layout::of(pool), m[1]);
             return merge::adamerging<double>(be, pool, f, sink, {.level = level, .lr = 0.05, .steps = 5});
