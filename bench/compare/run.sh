@@ -33,7 +33,7 @@ results=$work/results.jsonl
 ours() {
     say "lathe, $1: ${*:2}"
     "build/$1/bench/lathe_peer" "$3" "$work/$2" "${@:4}" \
-        | sed 's/^{/{"who": "lathe", "build": "'"$1"'", "dtype": "'"$2"'", "flags": "'"${*:4}"'", /' >> "$results"
+        | sed 's#^{#{"who": "lathe", "build": "'"$1"'", "dtype": "'"$2"'", "flags": "'"${*:4}"'", #' >> "$results"
 }
 theirs() {
     say "torch: $1"

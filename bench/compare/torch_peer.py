@@ -9,7 +9,8 @@ Reads base.safetensors and m0..m3.safetensors into memory, then times the operat
 linear            mergekit: per tensor, stack the models, multiply by the weights, sum, divide by the sum of the weights
 task_arithmetic   mergekit: per tensor, task vectors, stack, weigh, sum, add to the base
 ties              mergekit: per tensor, task vectors, keep the largest by a full argsort, elect signs by sum, average
-frank_wolfe       fusion_bench: per tensor and candidate a cosine with the gradient, then task arithmetic towards the best
+frank_wolfe       fusion_bench (0.2.33, fw_hard): per tensor and candidate a cosine with the gradient, a copy of the best so far,
+                  then its task arithmetic towards it: difference, product, sum, and the new state copied into the model
 kinship           ModelKinship: concatenated task vectors in numpy; Pearson, cosine, Euclid
 """
 import argparse
@@ -82,16 +83,19 @@ def ties(base, models, density=0.2):
 
 
 def frank_wolfe(state, gradient, models, scaling=0.3, step=1.0):
-    scores = []
+    least, chosen = float("inf"), None
     for m in models:
-        score = 0.0
-        for name in gradient:
-            g, c = gradient[name].flatten(), m[name].flatten()
-            score = score + torch.dot(g, c) / (torch.norm(g) * torch.norm(c))
-        scores.append(float(score))
-    best = models[int(np.argmin(scores))]
-    delta = {name: best[name] - state[name] for name in state}
-    return {name: state[name] + scaling * step * delta[name] for name in state}
+        score = 0
+        for name, c in m.items():
+            g = gradient[name]
+            score = score + torch.dot(g.flatten(), c.flatten()) / (torch.norm(g) * torch.norm(c))
+        if score < least:
+            least, chosen = score, {name: c.clone() for name, c in m.items()}
+    delta = {name: chosen[name] - state[name] for name in state}
+    delta = {name: scaling * step * d for name, d in delta.items()}
+    moved = {name: state[name] + delta[name] for name in state}
+    for name in state:
+        state[name].copy_(moved[name])
 
 
 def kinship(base, models):
