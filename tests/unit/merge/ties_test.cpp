@@ -93,7 +93,10 @@ void trim_to(vector & v, std::size_t first, std::size_t last, std::size_t k) {
     std::vector<std::size_t> order;
     for (auto i = first; i != last; ++i)
         order.push_back(i);
-    std::ranges::stable_sort(order, [&](auto i, auto j) { return std::fabs(v[i]) > std::fabs(v[j]); });
+    std::ranges::sort(order, [&](auto i, auto j) { // stable_sort is deprecated in clang's eyes
+        auto const a = std::fabs(v[i]), b = std::fabs(v[j]);
+        return a > b || (a == b && i < j);
+    });
     for (auto i = k; i < order.size(); ++i)
         v[order[i]] = 0;
 }
