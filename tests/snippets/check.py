@@ -5,6 +5,7 @@ blocks marked runnable run. Comments on the line before a block say how to take 
     <!-- fragment: NAME -->   the cpp block is part of a function, after tests/snippets/NAME; it is run
     <!-- run -->              the sh block is run, with the built programs on the PATH
     <!-- output -->           the text block is what the program or command before it prints
+    <!-- needs: BACKEND -->   the cpp block is passed over in builds without that backend
     <!-- given: GLOB -->      (anywhere) copies files of the tree to where the blocks after it run
 
 The blocks of one page run in order, in one folder made for that page."""
@@ -26,9 +27,10 @@ includes = [root / "include", *(r for b in backends for r in sorted(root.glob(f"
             build / "include", here]
 compile_command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O0", "-Wall", "-Wextra", "-Werror",
                    *(f"-I{i}" for i in includes), "-isystem", os.environ.get("LATHE_EIGEN_INCLUDE", "/usr/include/eigen3")]
+libraries = {"opencl": ["-DCL_TARGET_OPENCL_VERSION=120", "-lclblast", "-lOpenCL"]}
 limit = 300  # seconds a block may take
 
-marker = re.compile(r"^\s*<!--\s*(fragment|run|output|given)\s*(?::\s*(.*?))?\s*-->\s*$")
+marker = re.compile(r"^\s*<!--\s*(fragment|run|output|given|needs)\s*(?::\s*(.*?))?\s*-->\s*$")
 fence = re.compile(r"^(\s*)```(\w*)\s*$")
 
 
@@ -78,7 +80,8 @@ def compiled(folder, name, marks, text):
     source = folder / f"{name}.cpp"
     source.write_text(text)
     if re.search(r"\bint main\(", text):
-        run([*compile_command, str(source), "-o", str(folder / name), "-pthread"], folder)
+        run([*compile_command, str(source), "-o", str(folder / name), "-pthread",
+             *libraries.get(marks.get("needs"), [])], folder)
         return run([str(folder / name)], folder)
     run([*compile_command, "-fsyntax-only", str(source)], folder)
     return None
@@ -98,6 +101,8 @@ def check(page):
                     raise broken(f"no file matches {text}")
                 for file in files:
                     (shutil.copytree if os.path.isdir(file) else shutil.copy)(file, folder / os.path.basename(file))
+            elif "needs" in marks and marks["needs"] not in backends and "*" not in backends:
+                continue
             elif language == "cpp":
                 taken += 1
                 printed = compiled(folder, f"line_{line}", marks, text)
