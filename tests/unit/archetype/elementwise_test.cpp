@@ -22,25 +22,6 @@ constexpr bool can_merge =
     || requires(B & be, merge::model_pool const & pool, checkpoint_sink & sink) { merge::dare(be, pool, sink); }
     || requires(B & be, merge::model_pool const & pool, checkpoint_sink & sink) { merge::fisher(be, pool, {}, sink); };
 static_assert(can_merge<here> && !can_merge<below>);
-
-/// Squares of the models' elements stand for Fisher information.
-std::vector<std::unique_ptr<memory_checkpoint>> fishers_of(models & m, std::size_t count) {
-    std::vector<std::unique_ptr<memory_checkpoint>> all;
-    for (std::size_t k = 0; k != count; ++k) {
-        auto & c = *all.emplace_back(std::make_unique<memory_checkpoint>("fisher"));
-        for (std::size_t i = 0; i != m[k].tensors().size(); ++i) {
-            auto const & t = m[k].tensors()[i];
-            if (!is_floating(t.type))
-                continue;
-            std::vector<float> x(t.count());
-            host::load(t.type, m[k].bytes(i).data(), x.size(), x.data());
-            for (auto & v : x)
-                v *= v;
-            c.set<float>(t.name, t.extents, x);
-        }
-    }
-    return all;
-}
 } // namespace
 
 TEMPLATE_TEST_CASE("weighted sums on a device", "[archetype][linear]", float, double) {

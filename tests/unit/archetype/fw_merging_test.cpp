@@ -2,7 +2,7 @@
 #include <lathe/merge/fw_merging_soft.hpp>
 #include <lathe/merge/quadratic.hpp>
 
-#include "models.hpp"
+#include "task_distances.hpp"
 
 namespace {
 using namespace lathe_test;
@@ -30,19 +30,6 @@ constexpr bool can_ada = requires(B & be, merge::model_pool const & pool, any_ob
 static_assert(can_fw<here> && !can_fw<below>);
 static_assert(can_soft<here> && !can_soft<below>);
 static_assert(can_ada<here> && !can_ada<below>);
-
-/// Distances to several models, one for each task.
-template <class B> struct distances {
-    std::vector<merge::quadratic_distance<B, double>> of;
-    distances(merge::model_pool const & pool, models & m, std::size_t count) {
-        for (std::size_t k = 0; k != count; ++k)
-            of.emplace_back(merge::parameter_layout::of(pool), m[k]);
-    }
-    [[nodiscard]] std::size_t size() const { return of.size(); }
-    double value_and_gradient(B & be, std::size_t task, cvec<B, double> x, vec<B, double> g) {
-        return of[task].value_and_gradient(be, x, g);
-    }
-};
 } // namespace
 
 TEST_CASE("hard FW-Merging on a device", "[archetype][fw_merging]") {

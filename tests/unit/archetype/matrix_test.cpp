@@ -44,19 +44,8 @@ TEST_CASE("merges of singular vectors on a device", "[archetype][spectral]") {
 TEST_CASE("RegMean on a device", "[archetype][regmean]") {
     models m(3);
     auto const pool = m.pool();
-    std::vector<std::unique_ptr<memory_checkpoint>> grams;
-    std::vector<checkpoint *> all;
-    for (std::uint32_t k = 0; k != 3; ++k) { // x^T x of ten random rows, and a little more on the diagonal
-        random::uniform_stream const u{4, k, 0};
-        std::vector<float> g(36);
-        for (std::size_t i = 0; i != 6; ++i)
-            for (std::size_t j = 0; j != 6; ++j)
-                for (std::size_t r = 0; r != 10; ++r)
-                    g[i * 6 + j] += (u[r * 6 + i] - 0.5f) * (u[r * 6 + j] - 0.5f) + (i == j ? 0.1f : 0.0f);
-        grams.push_back(std::make_unique<memory_checkpoint>("grams"));
-        grams.back()->set<float>("tall", {6, 6}, g);
-        all.push_back(grams.back().get());
-    }
+    auto const grams = grams_of_tall(3);
+    auto const all = pointers(grams);
     auto const run = [&](auto & be, auto & sink) { return merge::regmean<double>(be, pool, all, sink); };
     auto const [device, host] = run_on_both<floor::matrix_space, double>(run, 1e-6);
     REQUIRE(device.layers.size() == 1);

@@ -9,24 +9,6 @@
 
 namespace {
 using namespace lathe_test;
-
-std::vector<std::unique_ptr<memory_checkpoint>> squares_of(models & m, std::size_t count) {
-    std::vector<std::unique_ptr<memory_checkpoint>> all;
-    for (std::size_t k = 0; k != count; ++k) {
-        auto & c = *all.emplace_back(std::make_unique<memory_checkpoint>("fisher"));
-        for (std::size_t i = 0; i != m[k].tensors().size(); ++i) {
-            auto const & t = m[k].tensors()[i];
-            if (!is_floating(t.type))
-                continue;
-            std::vector<float> x(t.count());
-            host::load(t.type, m[k].bytes(i).data(), x.size(), x.data());
-            for (auto & v : x)
-                v *= v;
-            c.set<float>(t.name, t.extents, x);
-        }
-    }
-    return all;
-}
 } // namespace
 
 TEMPLATE_TEST_CASE("weighted sums and slerp on OpenCL", "[opencl][merge]", float, double) {
@@ -54,7 +36,7 @@ TEMPLATE_TEST_CASE("weighted sums and slerp on OpenCL", "[opencl][merge]", float
 TEST_CASE("Fisher merging on OpenCL", "[opencl][merge]") {
     models m(3);
     auto const pool = m.pool();
-    auto const fishers = squares_of(m, 3);
+    auto const fishers = fishers_of(m, 3);
     std::vector<checkpoint *> const all{fishers[0].get(), fishers[1].get(), fishers[2].get()};
     for (bool const normalize : {true, false})
         on_device_and_host([&](auto & be, auto & sink) {

@@ -3,22 +3,11 @@
 #include <lathe/merge/quadratic.hpp>
 
 #include "merge_test.hpp"
+#include "task_distances.hpp"
 
 namespace {
 using namespace lathe_test;
 
-/// One distance for each task.
-template <class B> struct distances {
-    std::vector<merge::quadratic_distance<B, double>> of;
-    distances(merge::model_pool const & pool, models & m, std::size_t count) {
-        for (std::size_t k = 0; k != count; ++k)
-            of.emplace_back(merge::parameter_layout::of(pool), m[k]);
-    }
-    [[nodiscard]] std::size_t size() const { return of.size(); }
-    double value_and_gradient(B & be, std::size_t task, cvec<B, double> x, vec<B, double> g) {
-        return of[task].value_and_gradient(be, x, g);
-    }
-};
 auto const same_choices = [](auto const & found, auto const & expected) {
     REQUIRE(found.trace.size() == expected.trace.size());
     for (std::size_t t = 0; t != expected.trace.size(); ++t)

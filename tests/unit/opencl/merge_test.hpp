@@ -2,7 +2,7 @@
 /// \file  Every merging method on an OpenCL device against Eigen.
 #include <lathe/backend/opencl.hpp>
 
-#include "../archetype/models.hpp"
+#include "models.hpp"
 
 namespace lathe_test {
 

@@ -7,7 +7,7 @@
 #include <lathe/merge/spectral.hpp>
 #include <lathe/merge/ties.hpp>
 
-#include "../archetype/models.hpp"
+#include "models.hpp"
 
 namespace {
 using namespace lathe_test;

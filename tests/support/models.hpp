@@ -60,6 +60,46 @@ public:
     }
 };
 
+/// Squares of the models' elements stand for Fisher information.
+inline std::vector<std::unique_ptr<memory_checkpoint>> fishers_of(models & m, std::size_t count) {
+    std::vector<std::unique_ptr<memory_checkpoint>> all;
+    for (std::size_t k = 0; k != count; ++k) {
+        auto & c = *all.emplace_back(std::make_unique<memory_checkpoint>("fisher"));
+        for (std::size_t i = 0; i != m[k].tensors().size(); ++i) {
+            auto const & t = m[k].tensors()[i];
+            if (!is_floating(t.type))
+                continue;
+            std::vector<float> x(t.count());
+            host::load(t.type, m[k].bytes(i).data(), x.size(), x.data());
+            for (auto & v : x)
+                v *= v;
+            c.set<float>(t.name, t.extents, x);
+        }
+    }
+    return all;
+}
+/// Gram matrices of the inputs of "tall": x^T x of ten random rows, and a little more on the diagonal.
+inline std::vector<std::unique_ptr<memory_checkpoint>> grams_of_tall(std::uint32_t count) {
+    std::vector<std::unique_ptr<memory_checkpoint>> grams;
+    for (std::uint32_t k = 0; k != count; ++k) {
+        random::uniform_stream const u{4, k, 0};
+        std::vector<float> g(36);
+        for (std::size_t i = 0; i != 6; ++i)
+            for (std::size_t j = 0; j != 6; ++j)
+                for (std::size_t r = 0; r != 10; ++r)
+                    g[i * 6 + j] += (u[r * 6 + i] - 0.5f) * (u[r * 6 + j] - 0.5f) + (i == j ? 0.1f : 0.0f);
+        grams.push_back(std::make_unique<memory_checkpoint>("grams"));
+        grams.back()->set<float>("tall", {6, 6}, g);
+    }
+    return grams;
+}
+inline std::vector<checkpoint *> pointers(std::vector<std::unique_ptr<memory_checkpoint>> const & files) {
+    std::vector<checkpoint *> all;
+    for (auto const & f : files)
+        all.push_back(f.get());
+    return all;
+}
+
 /// The same tensors, with elements that differ by rounding only.
 inline void check_alike(memory_checkpoint const & found, memory_checkpoint const & expected, double tolerance) {
     REQUIRE(std::ranges::equal(found.tensors(), expected.tensors()));
