@@ -200,3 +200,21 @@ TEMPLATE_TEST_CASE("elements without arithmetic do not become operands", "[windo
     window_reader<TestType, float> reader;
     CHECK_THROWS_AS(read(be, reader, in, 0, 0, 1), unsupported_error);
 }
+
+TEST_CASE("a borrowed checkpoint reads arrays where they are", "[checkpoint]") {
+    std::vector<float> const weight{1, 2, 3, 4, 5, 6}, bias{7, 8};
+    borrowed_checkpoint c("mine");
+    c.add<float>("weight", {2, 3}, weight);
+    c.add<float>("bias", {2}, bias);
+    REQUIRE(c.tensors().size() == 2);
+    CHECK(c.tensors()[0].name == "bias"); // by name, whatever the order they came in
+    CHECK(c.label() == "mine");
+    window_buffer unused;
+    auto const window = c.read(1, 4, 8, unused);
+    CHECK(window.data() == reinterpret_cast<std::byte const *>(weight.data() + 1));
+    CHECK(window.size() == 8);
+    CHECK_THROWS_AS(c.read(0, 4, 8, unused), shape_error);
+    CHECK_THROWS_AS(c.add<float>("bias", {2}, bias), shape_error);
+    CHECK_THROWS_AS(c.add<float>("other", {3}, bias), shape_error);
+    CHECK(c.tensors().size() == 2);
+}
