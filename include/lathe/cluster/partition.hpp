@@ -23,7 +23,7 @@ enum class metric : unsigned char {
 };
 
 /// Rows of points whose sums are added up before they go on to the total: what a pass may be cut at.
-inline constexpr std::size_t block_rows = 12 * host::panel_rows;
+inline constexpr std::size_t block_rows = 10 * host::panel_rows;
 
 /// Distances below this part of |x|^2 + |c|^2 are computed from differences: the products have lost two digits.
 inline constexpr double near = 1e-2;
@@ -234,7 +234,7 @@ private:
 template <class B, real T> class centre_set {
     std::size_t clusters_, dimensions_;
     std::vector<double> values_, squares_; // squared lengths of the rounded ones
-    host::padded_rows<T> rounded_;
+    host::packed_vectors<T> rounded_;
     std::optional<buffer_t<B, T>> device_;
 
 public:
@@ -244,14 +244,14 @@ public:
         for (std::size_t j = 0; j != clusters; ++j)
             for (std::size_t k = 0; k != dimensions; ++k) {
                 auto const c = static_cast<T>(values[j * dimensions + k]);
-                rounded_.row(j)[k] = c;
+                rounded_(j, k) = c;
                 squares_[j] += static_cast<double>(c) * static_cast<double>(c);
             }
         if constexpr (!host_addressable<B, T>) {
             device_.emplace(be.template allocate<T>(clusters * dimensions));
             std::vector<T> all;
-            for (std::size_t j = 0; j != clusters; ++j)
-                all.insert(all.end(), rounded_.row(j), rounded_.row(j) + dimensions);
+            for (auto const v : values)
+                all.push_back(static_cast<T>(v));
             be.upload(std::span<T const>{all}, device_->view());
         }
     }
@@ -259,7 +259,7 @@ public:
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
     [[nodiscard]] double const * row(std::size_t j) const { return values_.data() + j * dimensions_; }
     [[nodiscard]] std::vector<double> const & squares() const noexcept { return squares_; }
-    [[nodiscard]] host::padded_rows<T> const & rounded() const noexcept { return rounded_; }
+    [[nodiscard]] host::packed_vectors<T> const & rounded() const noexcept { return rounded_; }
     /// \pre pointers are not plain
     [[nodiscard]] cmat<B, T> device() { return cmat<B, T>(as_matrix(device_->view(), clusters_, dimensions_)); }
 };
@@ -401,7 +401,8 @@ class fuzzy_pass {
 
     fuzzy_rule rule_;
     std::size_t clusters_, dimensions_;
-    std::vector<pass_totals> partial_;
+    std::vector<pass_totals> partial_; // of blocks
+    std::vector<host::weighted_rows<T>> partial_sums_;
     // Where pointers are not plain:
     struct device_memory {
         block_distances<B, T> distances;
@@ -437,8 +438,8 @@ class fuzzy_pass {
               previous_u(previous_d.size()), previous_um(previous_d.size()), weighted(d.size()) {}
     };
     void host_panel(pass_request<B, T> const & ask, point_set<B, T> const & points, std::span<double const> weights,
-                    std::size_t number, std::size_t first, std::size_t count, panel_memory & m,
-                    pass_totals & totals) const {
+                    std::size_t number, std::size_t first, std::size_t count, panel_memory & m, pass_totals & totals,
+                    host::weighted_rows<T> & sums) const {
         using packet = host::packet<double>;
         auto const memberships = [&](centre_set<B, T> const * centres, membership_source const * given, double * d,
                                      double * u, double * um) {
@@ -502,7 +503,7 @@ class fuzzy_pass {
             totals.largest_change = std::max(totals.largest_change, *std::ranges::max_element(lanes));
         }
         if (ask.sums)
-            host::add_panel<T>(points.block(first, count), m.weighted.data(), clusters_, totals.sums.data());
+            sums.add(points.block(first, count), m.weighted.data());
     }
     static std::array<double, host::packet_size<double>> widened(T const * x) {
         std::array<double, host::packet_size<double>> y;
@@ -518,24 +519,27 @@ class fuzzy_pass {
         bool const previous = ask.previous_centres != nullptr || ask.previous != nullptr;
         for (std::size_t done = 0; done != blocks;) {
             auto const wave = std::min(slots, blocks - done);
-            if (partial_.size() < wave)
+            if (partial_.size() < wave) {
                 partial_.resize(wave);
+                partial_sums_.resize(wave, host::weighted_rows<T>(clusters_, dimensions_));
+            }
             e.parallel_for(wave, [&](std::size_t slot) {
                 auto & part = partial_[slot];
-                part = zeros(ask.sums);
+                part = zeros(false);
+                if (ask.sums)
+                    partial_sums_[slot].clear();
                 panel_memory memory(clusters_, previous);
                 auto const begin = (done + slot) * block_rows, end = std::min(points.size(), begin + block_rows);
                 for (auto first = begin; first < end; first += host::panel_rows)
                     host_panel(ask, points, weights, number, first, std::min(host::panel_rows, end - first), memory,
-                               part);
+                               part, partial_sums_[slot]);
             });
             for (std::size_t slot = 0; slot != wave; ++slot)
                 add_facts(partial_[slot], totals);
             if (ask.sums)
                 e.parallel_for(clusters_, [&](std::size_t j) {
                     for (std::size_t slot = 0; slot != wave; ++slot)
-                        for (auto k = j * dimensions_; k != (j + 1) * dimensions_; ++k)
-                            totals.sums[k] += partial_[slot].sums[k];
+                        partial_sums_[slot].add_to(j, totals.sums.data() + j * dimensions_);
                 });
             done += wave;
         }

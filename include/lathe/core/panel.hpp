@@ -15,23 +15,101 @@ namespace host {
 inline namespace LATHE_VECTOR_ABI {
 
 /// Rows of a panel: of 768 floats it stays in the second-level cache.
-inline constexpr std::size_t panel_rows = 96;
+inline constexpr std::size_t panel_rows = 120;
 
-/// A few vectors of one length, each padded with zeros to whole packets.
-template <real T> class padded_rows {
-    std::size_t rows_ = 0, cols_ = 0, stride_ = 0;
+/// Terms of a product that are summed in T before their sum goes on in double.
+inline constexpr std::size_t panel_terms = 768;
+
+/// A few vectors of one length as products with rows take them: element by element, side by side in one machine
+/// register, or two where there are more.
+template <real T> class packed_vectors {
+    static constexpr std::size_t lanes = LATHE_VECTOR_BYTES / sizeof(T);
+
+    std::size_t count_ = 0, length_ = 0;
     std::vector<T> data_;
 
 public:
-    padded_rows() = default;
-    padded_rows(std::size_t rows, std::size_t cols)
-        : rows_{rows}, cols_{cols}, stride_{(cols + packet_size<T> - 1) / packet_size<T> * packet_size<T>},
-          data_(rows * stride_) {}
-    [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
-    [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
-    [[nodiscard]] T * row(std::size_t j) noexcept { return data_.data() + j * stride_; }
-    [[nodiscard]] T const * row(std::size_t j) const noexcept { return data_.data() + j * stride_; }
+    packed_vectors() = default;
+    packed_vectors(std::size_t count, std::size_t length)
+        : count_{count}, length_{length}, data_((count + lanes - 1) / lanes * lanes * length) {}
+    /// How many vectors, and how long they are.
+    [[nodiscard]] std::size_t count() const noexcept { return count_; }
+    [[nodiscard]] std::size_t length() const noexcept { return length_; }
+    /// Registers side by side in the group that begins with vector j, a multiple of 2 * lanes.
+    [[nodiscard]] std::size_t width(std::size_t j) const noexcept { return count_ - j > lanes ? 2 : 1; }
+    /// The group's elements from element k of its vectors on.
+    [[nodiscard]] T const * group(std::size_t j, std::size_t k) const noexcept {
+        return data_.data() + j * length_ + k * width(j) * lanes;
+    }
+    [[nodiscard]] T & operator()(std::size_t j, std::size_t k) noexcept {
+        auto const first = j - j % (2 * lanes);
+        return data_[first * length_ + k * width(first) * lanes + j - first];
+    }
 };
+
+/// sums[r * Width + c] := products of n elements of Rows rows, `ld` apart, with Width registers of vectors.
+template <std::size_t Rows, std::size_t Width, real T>
+[[gnu::always_inline]] inline void multiply_rows(T const * x, std::size_t ld, T const * packed, std::size_t n,
+                                                 std::array<typename registers<T>::value, Rows * Width> & sums) {
+    using vector = typename registers<T>::value;
+    constexpr std::size_t lanes = LATHE_VECTOR_BYTES / sizeof(T);
+    constexpr std::size_t thirds = (Rows + 2) / 3; // a pointer for three rows: one for each would not fit the registers
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        std::array<vector, Rows * Width> s{(static_cast<void>(I), vector{})...};
+        std::array<T const *, thirds> row;
+        for (std::size_t r = 0; r != thirds; ++r)
+            row[r] = x + 3 * r * ld;
+        for (std::size_t k = 0; k != n; ++k, packed += Width * lanes) {
+            if (k % packet_size<T> == 0) // processors do not see by themselves that the next rows are next
+                for (std::size_t r = 0; r != Rows; ++r)
+                    __builtin_prefetch(reinterpret_cast<void const *>(reinterpret_cast<std::uintptr_t>(x)
+                                                                      + ((Rows + r) * ld + k) * sizeof(T)),
+                                       0, 2);
+            typename registers<T>::unaligned const * const c =
+                reinterpret_cast<typename registers<T>::unaligned const *>(packed);
+            ((s[I] += row[I / Width / 3][I / Width % 3 * ld] * c[I % Width]), ...);
+            for (auto & r : row)
+                ++r;
+        }
+        sums = s;
+    }(std::make_index_sequence<Rows * Width>{});
+}
+
+/// out[j * panel_rows + i] := <row i of x, vector j> for every row of x, of which there are at most panel_rows.
+/// Sums of panel_terms products in T, of those sums in double.
+template <real T> void panel_products(mat_view<T const *> x, packed_vectors<T> const & c, double * out) {
+    constexpr std::size_t lanes = LATHE_VECTOR_BYTES / sizeof(T);
+    constexpr std::size_t sums_of_tile = LATHE_VECTOR_BYTES == 64 ? 24 : 12; // registers that are sums
+    for (std::size_t k = 0; k == 0 || k < x.cols; k += panel_terms) {
+        auto const n = std::min(panel_terms, x.cols - k);
+        for (std::size_t j = 0; j < c.count(); j += 2 * lanes) {
+            auto const group = [&]<std::size_t Width>(std::integral_constant<std::size_t, Width>) {
+                auto const tile = [&]<std::size_t Rows>(std::size_t i, std::integral_constant<std::size_t, Rows>) {
+                    std::array<typename registers<T>::value, Rows * Width> sums;
+                    multiply_rows<Rows, Width>(x.data + i * x.ld + k, x.ld, c.group(j, k), n, sums);
+                    std::array<T, Rows * Width * lanes> values;
+                    std::memcpy(&values, &sums, sizeof values);
+                    for (std::size_t q = 0; q != std::min(Width * lanes, c.count() - j); ++q)
+                        for (std::size_t r = 0; r != Rows; ++r) {
+                            auto & o = out[(j + q) * panel_rows + i + r];
+                            auto const sum = static_cast<double>(values[r * Width * lanes + q]);
+                            o = k == 0 ? sum : o + sum;
+                        }
+                };
+                constexpr std::size_t rows = sums_of_tile / Width;
+                std::size_t i = 0;
+                for (; i + rows <= x.rows; i += rows)
+                    tile(i, std::integral_constant<std::size_t, rows>{});
+                for (; i != x.rows; ++i)
+                    tile(i, std::integral_constant<std::size_t, 1>{});
+            };
+            if (c.width(j) == 2)
+                group(std::integral_constant<std::size_t, 2>{});
+            else
+                group(std::integral_constant<std::size_t, 1>{});
+        }
+    }
+}
 
 template <real T> struct quarter_of_packet {
     typedef T value __attribute__((vector_size(16)));
@@ -53,130 +131,69 @@ template <real T> [[gnu::always_inline]] inline T sum_of_lanes(packet<T> const &
         return s[0] + s[1];
 }
 
-/// n elements of Rows vectors against those of Cols others: sums[r * Cols + c] += the products. n is whole packets.
-template <std::size_t Rows, std::size_t Cols, real T>
-[[gnu::always_inline]] inline void multiply_rows(std::array<T const *, Rows> const & x,
-                                                 std::array<T const *, Cols> const & c, std::size_t n,
-                                                 std::array<packet<T>, Rows * Cols> & sums) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-        std::array<packet<T>, Rows * Cols> s = sums;
-        for (std::size_t k = 0; k != n; k += packet_size<T>) {
-            std::array<packet<T>, Cols> b;
-            for (std::size_t j = 0; j != Cols; ++j)
-                b[j] = packet<T>::load(c[j] + k);
-            std::array<packet<T>, Rows> a;
-            for (std::size_t i = 0; i != Rows; ++i)
-                a[i] = packet<T>::load(x[i] + k);
-            ((s[I] = s[I] + a[I / Cols] * b[I % Cols]), ...);
-        }
-        sums = s;
-    }(std::make_index_sequence<Rows * Cols>{});
-}
+/// Sums of rows weighted for each of `count` vectors: V^T X, in double. A panel's own sums are in T.
+template <real T> class weighted_rows {
+    std::size_t count_ = 0, length_ = 0;
+    std::vector<double> sums_; // packet after packet of the columns, in it vector after vector
 
-/// out[j * panel_rows + i] := <row i of x, row j of c> for every row of x, of which there are at most panel_rows.
-/// Products of 4096 elements are summed in T, lane by lane, what is longer in double.
-template <real T> void panel_products(mat_view<T const *> x, padded_rows<T> const & c, double * out) {
-    constexpr std::size_t piece = 256 * packet_size<T>;
-    constexpr std::size_t tile_r = LATHE_VECTOR_BYTES == 64 ? 4 : LATHE_VECTOR_BYTES == 32 ? 3 : 1;
-    constexpr std::size_t tile_c = LATHE_VECTOR_BYTES == 64 ? 4 : 2;
-    auto const whole = x.cols - x.cols % packet_size<T>;
-    for (std::size_t k0 = 0; k0 == 0 || k0 < x.cols; k0 += piece) {
-        auto const n = k0 < whole ? std::min(piece, whole - k0) : 0;
-        auto const rest = k0 + piece >= x.cols ? x.cols - whole : 0;
-        auto const tile = [&]<std::size_t R, std::size_t C>(std::size_t i0, std::size_t j0,
-                                                            std::integral_constant<std::size_t, R>,
-                                                            std::integral_constant<std::size_t, C>) {
-            std::array<T const *, R> a;
-            std::array<T const *, C> b;
-            for (std::size_t i = 0; i != R; ++i)
-                a[i] = x.data + (i0 + i) * x.ld + k0;
-            for (std::size_t j = 0; j != C; ++j)
-                b[j] = c.row(j0 + j) + k0;
-            std::array<packet<T>, R * C> sums;
-            sums.fill(packet<T>(T(0)));
-            multiply_rows<R, C>(a, b, n, sums);
-            if (rest != 0) {
-                std::array<std::array<T, packet_size<T>>, R> last{};
-                for (std::size_t i = 0; i != R; ++i) {
-                    std::copy_n(a[i] + n, rest, last[i].begin());
-                    a[i] = last[i].data();
-                }
-                for (auto & p : b)
-                    p += n;
-                multiply_rows<R, C>(a, b, packet_size<T>, sums);
-            }
-            for (std::size_t j = 0; j != C; ++j)
-                for (std::size_t i = 0; i != R; ++i) {
-                    auto & o = out[(j0 + j) * panel_rows + i0 + i];
-                    auto const sum = static_cast<double>(sum_of_lanes(sums[i * C + j]));
-                    o = k0 == 0 ? sum : o + sum;
-                }
-        };
-        using one = std::integral_constant<std::size_t, 1>;
-        using rows_of_tile = std::integral_constant<std::size_t, tile_r>;
-        using cols_of_tile = std::integral_constant<std::size_t, tile_c>;
-        std::size_t i = 0;
-        auto const columns = [&](auto r) {
-            std::size_t j = 0;
-            for (; j + tile_c <= c.rows(); j += tile_c)
-                tile(i, j, r, cols_of_tile{});
-            for (; j != c.rows(); ++j)
-                tile(i, j, r, one{});
-        };
-        for (; i + tile_r <= x.rows; i += tile_r)
-            columns(rows_of_tile{});
-        for (; i < x.rows; ++i)
-            columns(one{});
-    }
-}
-
-/// Adds to row j of `sums` the sum over i of v[j * panel_rows + i] times row i of x, for `count` rows j: G at a time.
-template <std::size_t G, real T>
-inline void add_weighted_rows(mat_view<T const *> x, T const * v, double * sums, std::size_t stride) {
-    auto const strip = [&](T const * from, std::size_t ld, std::size_t cols, double * to) {
+    template <std::size_t G>
+    static void add_strip(T const * x, std::size_t ld, std::size_t rows, T const * v, double * to) {
         [&]<std::size_t... I>(std::index_sequence<I...>) {
             std::array<packet<T>, G> s{(static_cast<void>(I), packet<T>(T(0)))...};
-            auto const * a = from;
-            for (std::size_t i = 0; i != x.rows; ++i, a += ld) {
-                auto const p = packet<T>::load(a);
+            for (std::size_t i = 0; i != rows; ++i, x += ld) {
+                auto const p = packet<T>::load(x);
                 ((s[I] = s[I] + v[I * panel_rows + i] * p), ...);
             }
-            for (std::size_t j = 0; j != G; ++j) {
+            for (std::size_t j = 0; j != G; ++j, to += packet_size<T>) {
                 std::array<T, packet_size<T>> lanes;
                 s[j].store(lanes.data());
-                for (std::size_t k = 0; k != cols; ++k)
-                    to[j * stride + k] += static_cast<double>(lanes[k]);
+                for (std::size_t k = 0; k != packet_size<T>; ++k)
+                    to[k] += static_cast<double>(lanes[k]);
             }
         }(std::make_index_sequence<G>{});
-    };
-    auto const whole = x.cols - x.cols % packet_size<T>;
-    for (std::size_t k = 0; k != whole; k += packet_size<T>)
-        strip(x.data + k, x.ld, packet_size<T>, sums + k);
-    if (whole != x.cols) {
-        std::array<T, panel_rows * packet_size<T>> last{};
-        for (std::size_t i = 0; i != x.rows; ++i)
-            std::copy_n(x.data + i * x.ld + whole, x.cols - whole, last.begin() + i * packet_size<T>);
-        strip(last.data(), packet_size<T>, x.cols - whole, sums + whole);
     }
-}
 
-/// sums[j * x.cols + k] += sum over i of v[j * panel_rows + i] x(i, k), for j < count: V^T X of a panel, whose own sums
-/// are in T.
-template <real T> void add_panel(mat_view<T const *> x, T const * v, std::size_t count, double * sums) {
-    constexpr std::size_t most = LATHE_VECTOR_BYTES == 64 ? 8 : LATHE_VECTOR_BYTES == 32 ? 6 : 2;
-    if (count == 0)
-        return;
-    auto const groups = (count + most - 1) / most;
-    for (std::size_t g = 0, j = 0; g != groups; ++g) {
-        auto const size = (count - j + groups - g - 1) / (groups - g); // as equal as they can be
-        [&]<std::size_t... S>(std::index_sequence<S...>) {
-            ((size == S + 1 ? add_weighted_rows<S + 1>(x, v + j * panel_rows, sums + j * x.cols, x.cols)
-                            : static_cast<void>(0)),
-             ...);
-        }(std::make_index_sequence<most>{});
-        j += size;
+public:
+    weighted_rows() = default;
+    weighted_rows(std::size_t count, std::size_t length)
+        : count_{count}, length_{length},
+          sums_((length + packet_size<T> - 1) / packet_size<T> * packet_size<T> * count) {}
+    void clear() { std::ranges::fill(sums_, 0.0); }
+
+    /// Adds v[j * panel_rows + i] times row i of x to sum j, for every j and every row of x, of which there are at most
+    /// panel_rows.
+    void add(mat_view<T const *> x, T const * v) {
+        constexpr std::size_t most = LATHE_VECTOR_BYTES == 64 ? 8 : LATHE_VECTOR_BYTES == 32 ? 6 : 2;
+        auto const groups = (count_ + most - 1) / most;
+        std::array<T, panel_rows * packet_size<T>> last; // of rows that are no whole packets
+        for (std::size_t k = 0; k < x.cols; k += packet_size<T>) {
+            auto const * from = x.data + k;
+            auto ld = x.ld;
+            if (x.cols - k < packet_size<T>) {
+                last.fill(T(0));
+                for (std::size_t i = 0; i != x.rows; ++i)
+                    std::copy_n(from + i * ld, x.cols - k, last.begin() + i * packet_size<T>);
+                from = last.data();
+                ld = packet_size<T>;
+            }
+            for (std::size_t g = 0, j = 0; g != groups; ++g) {
+                auto const size = (count_ - j + groups - g - 1) / (groups - g); // as equal as they can be
+                [&]<std::size_t... S>(std::index_sequence<S...>) {
+                    ((size == S + 1 ? add_strip<S + 1>(from, ld, x.rows, v + j * panel_rows,
+                                                       sums_.data() + k * count_ + j * packet_size<T>)
+                                    : static_cast<void>(0)),
+                     ...);
+                }(std::make_index_sequence<most>{});
+                j += size;
+            }
+        }
     }
-}
+    /// to[k] += element k of sum j
+    void add_to(std::size_t j, double * to) const {
+        for (std::size_t k = 0; k != length_; ++k)
+            to[k] += sums_[(k - k % packet_size<T>)*count_ + j * packet_size<T> + k % packet_size<T>];
+    }
+};
 
 } // namespace LATHE_VECTOR_ABI
 } // namespace host
