@@ -47,6 +47,7 @@ struct fuzzy_c_means_result {
     double mixed_objective;      ///< the same at the centres and the memberships before: what scikit-fuzzy reports. NaN
                                  ///< with stopping::centre
     double residual;             ///< what the stopping rule looked at last
+    double separation;           ///< the smallest distance between two centres; infinite of one
 };
 
 /// Checks what is given for N points in d dimensions. \throws option_error, shape_error, non_finite_error
@@ -125,6 +126,29 @@ inline void scale_to_length_one(std::span<double> centres, std::size_t dimension
     }
 }
 
+/// The smallest Euclidean distance between two centres, and the pairs not further apart than `within`: where clusters
+/// have merged. K^2 d.
+struct centre_distances {
+    double smallest = std::numeric_limits<double>::infinity();
+    std::vector<std::pair<std::size_t, std::size_t>> duplicates;
+};
+inline centre_distances distances_between(std::span<double const> centres, std::size_t dimensions, double within = 0) {
+    expects_shape(dimensions != 0 && centres.size() % dimensions == 0, "distances_between: the extents do not fit");
+    centre_distances result;
+    for (std::size_t j = 0; j != centres.size() / dimensions; ++j)
+        for (std::size_t k = 0; k != j; ++k) {
+            double square = 0;
+            for (std::size_t i = 0; i != dimensions; ++i) {
+                auto const d = centres[j * dimensions + i] - centres[k * dimensions + i];
+                square += d * d;
+            }
+            result.smallest = std::min(result.smallest, std::sqrt(square));
+            if (std::sqrt(square) <= within)
+                result.duplicates.emplace_back(k, j);
+        }
+    return result;
+}
+
 /// The iteration, over points that `pass(request)` goes through once and returns pass_totals of. \pre valid options;
 /// centres or memberships to start from
 template <class B, real T, class Pass, class Obs, class Stop>
@@ -148,7 +172,7 @@ fuzzy_c_means_result iterate_fuzzy_c_means(B & be, fuzzy_c_means_options const &
     }
     update_centres(pass(ask), options.metric, before, current);
 
-    fuzzy_c_means_result result{options, status::iteration_limit, 0, dimensions, {}, {}, {}, 0, 0, 0};
+    fuzzy_c_means_result result{options, status::iteration_limit, 0, dimensions, {}, {}, {}, 0, 0, 0, 0};
     for (;;) {
         ++result.iterations;
         double moved = 0; // the squared distance
@@ -194,9 +218,40 @@ fuzzy_c_means_result iterate_fuzzy_c_means(B & be, fuzzy_c_means_options const &
             update_centres(totals, options.metric, before, current);
             continue;
         }
+        result.separation = distances_between(current, dimensions).smallest;
         result.centres = std::move(current);
         return result;
     }
+}
+
+/// The method over points that are resident or streamed. See fuzzy_c_means.
+template <real T, class Rule, class B, class Points, class Obs, class Stop>
+fuzzy_c_means_result cluster_points(B & be, Points & points, Rule const & rule, clustering_inputs const & inputs,
+                                    fuzzy_c_means_options const & options, control<Obs, Stop> & ctl) {
+    std::vector<double> start(inputs.centres.begin(), inputs.centres.end());
+    membership_source memberships;
+    if (!inputs.memberships.empty())
+        memberships = stored_memberships(inputs.memberships, options.clusters);
+    else if (start.empty() && options.start == seeding::random_memberships)
+        memberships = random_memberships(options.clusters, options.seed);
+    else if (start.empty())
+        for (auto const i : seed_points<T>(be, points, inputs.weights, options.clusters, options.start,
+                                           options.seeding_power, options.seed)) {
+            auto const c = centre_at(be, points, i);
+            start.insert(start.end(), c.begin(), c.end());
+        }
+    membership_pass<B, T, Rule> over(rule, options.clusters, points.dimensions());
+    auto const pass = [&](pass_request<B, T> const & ask) {
+        auto totals = over.begin(ask);
+        points.for_each(be, [&](point_set<B, T> & block, std::size_t number) {
+            over.add(be, ask, block,
+                     inputs.weights.empty() ? inputs.weights : inputs.weights.subspan(number, block.size()), number,
+                     totals);
+        });
+        return totals;
+    };
+    return iterate_fuzzy_c_means<B, T>(be, options, points.dimensions(), std::move(start),
+                                       memberships ? &memberships : nullptr, pass, ctl);
 }
 
 /// Fuzzy c-means of the rows of X. Centres are the means of the points weighted by w u^m, memberships those of
@@ -213,33 +268,25 @@ template <real T = float, class B, class P, class Obs = no_observer, class Stop 
 fuzzy_c_means_result fuzzy_c_means(B & be, mat_view<P> x, clustering_inputs const & inputs,
                                    fuzzy_c_means_options const & options = {}, control<Obs, Stop> ctl = {}) {
     validate(options, inputs, x.rows, x.cols);
-    point_set<B, T> points(be, cmat<B, T>(x), options.metric);
-    std::vector<double> start(inputs.centres.begin(), inputs.centres.end());
-    membership_source memberships;
-    if (!inputs.memberships.empty())
-        memberships = stored_memberships(inputs.memberships, options.clusters);
-    else if (start.empty() && options.start == seeding::random_memberships)
-        memberships = random_memberships(options.clusters, options.seed);
-    else if (start.empty())
-        for (auto const i : seed_points(be, points, inputs.weights, options.clusters, options.start,
-                                        options.seeding_power, options.seed)) {
-            auto const c = centre_at(be, points, i);
-            start.insert(start.end(), c.begin(), c.end());
-        }
-    fuzzy_pass<B, T> over(fuzzy_rule(options.fuzzifier), options.clusters, x.cols);
-    auto const pass = [&](pass_request<B, T> const & ask) {
-        auto totals = over.begin(ask);
-        over.add(be, ask, points, inputs.weights, 0, totals);
-        return totals;
-    };
-    return iterate_fuzzy_c_means<B, T>(be, options, x.cols, std::move(start), memberships ? &memberships : nullptr,
-                                       pass, ctl);
+    resident_points<B, T> points(be, cmat<B, T>(x), options.metric);
+    return cluster_points<T>(be, points, fuzzy_rule(options.fuzzifier), inputs, options, ctl);
 }
 template <real T = float, class B, class P, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
 fuzzy_c_means_result fuzzy_c_means(B & be, mat_view<P> x, fuzzy_c_means_options const & options = {},
                                    control<Obs, Stop> ctl = {}) {
     return fuzzy_c_means<T>(be, x, clustering_inputs{}, options, ctl);
+}
+/// The same of the rows of a source, which may be larger than memory: the same bits as of a matrix with these rows.
+/// Each pass reads the source once. Memory: one block of some 32 MiB in the place of N doubles, but for d_squared,
+/// which keeps 3 N. \throws what the source throws too
+template <real T = float, class B, class Source, class Obs = no_observer, class Stop = never_stop>
+    requires matrix_space<B, T> && row_source<Source, B, T>
+fuzzy_c_means_result fuzzy_c_means(B & be, Source & source, clustering_inputs const & inputs,
+                                   fuzzy_c_means_options const & options = {}, control<Obs, Stop> ctl = {}) {
+    validate(options, inputs, source.rows(), source.cols());
+    streamed_points<B, T, Source> points(source, options.metric);
+    return cluster_points<T>(be, points, fuzzy_rule(options.fuzzifier), inputs, options, ctl);
 }
 
 /// U := the memberships of the rows of X at given centres, N x K. What `fuzzy_c_means` does not store, and prediction
@@ -260,7 +307,27 @@ void memberships(B & be, mat_view<P> x, std::span<double const> centres, mat_vie
         scale_to_length_one(scaled, x.cols);
     point_set<B, T> points(be, cmat<B, T>(x), of);
     centre_set<B, T> at(be, scaled, u.cols, x.cols);
-    fuzzy_pass<B, T>(rule, u.cols, x.cols).write(be, points, at, mat<B, T>(u));
+    membership_pass<B, T>(rule, u.cols, x.cols).write(be, points, at, mat<B, T>(u));
+}
+
+/// Labels: the cluster of each row of X in which it has the largest membership, which is that of the nearest centre,
+/// the first of several. One pass. \throws shape_error, option_error, non_finite_error
+template <real T = float, class B, class P>
+    requires matrix_space<B, T>
+std::vector<std::size_t> nearest_centres(B & be, mat_view<P> x, std::span<double const> centres, std::size_t clusters,
+                                         metric of = metric::euclidean) {
+    expects_shape(clusters != 0 && centres.size() == clusters * x.cols, "nearest_centres: the extents do not fit");
+    std::vector<double> scaled(centres.begin(), centres.end());
+    for (auto const c : scaled)
+        if (!std::isfinite(c)) [[unlikely]]
+            throw non_finite_error{"nearest_centres: a centre is not finite"};
+    if (of == metric::cosine)
+        scale_to_length_one(scaled, x.cols);
+    point_set<B, T> points(be, cmat<B, T>(x), of);
+    centre_set<B, T> at(be, scaled, clusters, x.cols);
+    std::vector<std::size_t> labels(x.rows);
+    membership_pass<B, T, nearest_rule>({}, clusters, x.cols).write_labels(be, points, at, labels);
+    return labels;
 }
 
 } // namespace cluster

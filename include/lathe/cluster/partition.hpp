@@ -85,12 +85,34 @@ public:
             }
         }
     }
+    static constexpr bool hard = false;
     /// um := u^m of given memberships.
     void raise(std::size_t clusters, std::size_t points, double const * u, double * um) const {
         for (std::size_t j = 0; j != clusters; ++j)
             for (std::size_t i = 0; i != points; ++i)
                 um[j * host::panel_rows + i] = std::pow(u[j * host::panel_rows + i], m_);
     }
+};
+
+/// A point belongs to the nearest centre, of equally near ones to the first.
+struct nearest_rule {
+    static constexpr bool hard = true;
+
+    void operator()(std::size_t clusters, std::size_t points, double const * distances, double * u, double * um) const {
+        for (std::size_t i = 0; i < points; ++i) {
+            std::size_t nearest = 0;
+            for (std::size_t j = 1; j < clusters; ++j)
+                if (distances[j * host::panel_rows + i] < distances[nearest * host::panel_rows + i])
+                    nearest = j;
+            for (std::size_t j = 0; j != clusters; ++j)
+                u[j * host::panel_rows + i] = um[j * host::panel_rows + i] = j == nearest ? 1 : 0;
+        }
+    }
+    void raise(std::size_t clusters, std::size_t points, double const * u, double * um) const {
+        for (std::size_t j = 0; j != clusters; ++j)
+            std::copy_n(u + j * host::panel_rows, points, um + j * host::panel_rows);
+    }
+    [[nodiscard]] static double fuzzifier() noexcept { return 1; }
 };
 
 namespace kernels {
@@ -131,6 +153,22 @@ inline constexpr auto power = [](auto const & x, auto const & a) { return math::
 /// {u, u^m} of e = t^a, the sum of the e, and its power -m
 inline constexpr auto membership = [](auto const & e, auto const & least, auto const & d, auto const & sum,
                                       auto const & scale) { return std::array{e / sum, e * ratio(least, d) * scale}; };
+/// {1 for the first cluster as near as the least, else 0; how many were found so far}
+inline constexpr auto first_nearest = [](auto const & found, auto const & d, auto const & least) {
+    using value = std::remove_cvref_t<decltype(d + least)>;
+    auto const hit = math::select(value(d) <= value(least), value(1) - found, value(0));
+    return std::array{hit, found + hit};
+};
+/// Sums of u^2, of u ln u, of u^2 D, so far.
+inline constexpr auto index_terms = [](auto const & squares, auto const & entropy, auto const & compact, auto const & u,
+                                       auto const & d) {
+    using value = std::remove_cvref_t<decltype(u + d)>;
+    auto const positive = value(u) > value(0);
+    return std::array{squares + u * u,
+                      entropy
+                          + math::select(positive, u * math::log(math::select(positive, value(u), value(1))), value(0)),
+                      compact + u * u * d};
+};
 inline constexpr auto multiply_add = [](auto const & a, auto const & b, auto const & c) { return a + b * c; };
 /// {sum of |u - v|, sum of (u - v)^2, largest |u - v|} over clusters.
 inline constexpr auto changes = [](auto const & sum, auto const & squares, auto const & most, auto const & u,
@@ -374,11 +412,12 @@ using membership_source = std::function<void(std::size_t first, std::size_t coun
 
 /// Sums over the points of one pass.
 struct pass_totals {
-    std::vector<double> sums;    ///< [cluster][dimension]: of w u^m x
-    std::vector<double> weights; ///< of each cluster: of w u^m
-    std::vector<double> masses;  ///< of each cluster: of w u
-    double objective = 0;        ///< sum of w u^m D
-    double mixed_objective = 0;  ///< the same with the previous memberships
+    std::vector<double> sums;                         ///< [cluster][dimension]: of w u^m x
+    std::vector<double> weights;                      ///< of each cluster: of w u^m
+    std::vector<double> masses;                       ///< of each cluster: of w u
+    double objective = 0;                             ///< sum of w u^m D
+    double mixed_objective = 0;                       ///< the same with the previous memberships
+    double squares = 0, entropy = 0, compactness = 0; ///< if asked for: sums of w u^2, of w u ln u, of w u^2 D
     // Between the memberships and the previous ones:
     double absolute_change = 0, squared_change = 0, largest_change = 0;
 };
@@ -390,16 +429,17 @@ template <class B, real T> struct pass_request {
     centre_set<B, T> * previous_centres = nullptr; ///< changes are from those of these centres, or
     membership_source const * previous{};          ///< from given ones
     bool sums = true;                              ///< whether `sums` are wanted
+    bool indices = false;                          ///< whether squares, entropy and compactness are
 };
 
-/// A pass over points with a fuzzy rule. Time: 4 N K d, of which 2 N K d for the sums; another 2 N K d if changes from
-/// previous centres are wanted. Memory: K d doubles for each of at most 32 blocks.
-template <class B, real T>
+/// A pass over points with a rule of membership. Time: 4 N K d, of which 2 N K d for the sums; another 2 N K d if
+/// changes from previous centres are wanted. Memory: K d doubles for each of at most 32 blocks.
+template <class B, real T, class Rule = fuzzy_rule>
     requires matrix_space<B, T>
-class fuzzy_pass {
+class membership_pass {
     static constexpr std::size_t slots = 32; // blocks whose sums exist at a time
 
-    fuzzy_rule rule_;
+    Rule rule_;
     std::size_t clusters_, dimensions_;
     std::vector<pass_totals> partial_; // of blocks
     std::vector<host::weighted_rows<T>> partial_sums_;
@@ -425,6 +465,9 @@ class fuzzy_pass {
         }
         to.objective += from.objective;
         to.mixed_objective += from.mixed_objective;
+        to.squares += from.squares;
+        to.entropy += from.entropy;
+        to.compactness += from.compactness;
         to.absolute_change += from.absolute_change;
         to.squared_change += from.squared_change;
         to.largest_change = std::max(to.largest_change, from.largest_change);
@@ -476,6 +519,14 @@ class fuzzy_pass {
             totals.masses[j] += host::sum_of_lanes(mass);
         }
         totals.objective += host::sum_of_lanes(objective);
+        if (ask.indices)
+            for (std::size_t j = 0; j != clusters_; ++j)
+                for (std::size_t i = 0; i != count; ++i) {
+                    auto const u = m.u[j * host::panel_rows + i];
+                    totals.squares += w[i] * u * u;
+                    totals.entropy += u > 0 ? w[i] * u * std::log(u) : 0;
+                    totals.compactness += w[i] * u * u * m.d[j * host::panel_rows + i];
+                }
         if (ask.previous_centres != nullptr || ask.previous != nullptr) {
             memberships(ask.previous_centres, ask.previous, m.previous_d.data(), m.previous_u.data(),
                         m.previous_um.data());
@@ -502,8 +553,21 @@ class fuzzy_pass {
             most.store(lanes.data());
             totals.largest_change = std::max(totals.largest_change, *std::ranges::max_element(lanes));
         }
-        if (ask.sums)
-            sums.add(points.block(first, count), m.weighted.data());
+        if (!ask.sums)
+            return;
+        auto const x = points.block(first, count);
+        if constexpr (Rule::hard) {
+            if (ask.centres != nullptr) {
+                for (std::size_t i = 0; i != count; ++i)
+                    for (std::size_t j = 0; j != clusters_; ++j)
+                        if (m.u[j * host::panel_rows + i] != 0) {
+                            sums.add_row(j, x.data + i * x.ld, w[i]);
+                            break;
+                        }
+                return;
+            }
+        }
+        sums.add(x, m.weighted.data());
     }
     static std::array<double, host::packet_size<double>> widened(T const * x) {
         std::array<double, host::packet_size<double>> y;
@@ -545,6 +609,22 @@ class fuzzy_pass {
         }
     }
 
+    /// f(i, u) for every point, u its memberships, host::panel_rows apart. On several threads.
+    template <class F>
+    void host_memberships(B & be, point_set<B, T> const & points, centre_set<B, T> const & centres, F const & f) const {
+        auto && e = host::executor_of(be);
+        e.parallel_for((points.size() + block_rows - 1) / block_rows, [&](std::size_t block) {
+            panel_memory m(clusters_, false);
+            auto const end = std::min(points.size(), (block + 1) * block_rows);
+            for (auto first = block * block_rows; first < end; first += host::panel_rows) {
+                auto const count = std::min(host::panel_rows, end - first);
+                panel_distances(points, centres, first, count, m.d.data());
+                rule_(clusters_, count, m.d.data(), m.u.data(), m.um.data());
+                for (std::size_t i = 0; i != count; ++i)
+                    f(first + i, m.u.data() + i);
+            }
+        });
+    }
     device_memory & device(B & be) {
         if (!device_) {
             auto const room = [&](std::size_t n) { return be.template allocate<T>(n); };
@@ -566,14 +646,22 @@ class fuzzy_pass {
         ops::copy(be, row(d, 0), least);
         for (std::size_t j = 1; j != clusters_; ++j)
             ops::map<T>(be, kernels::minimum, least, row(d, j), least);
-        ops::fill(be, T(0), sum);
-        for (std::size_t j = 0; j != clusters_; ++j)
-            ops::map<T>(be, kernels::share, std::tuple{row(u, j), sum}, least, row(d, j), sum,
-                        static_cast<T>(rule_.exponent()));
-        ops::map<T>(be, kernels::power, scale, sum, static_cast<T>(-rule_.fuzzifier()));
-        for (std::size_t j = 0; j != clusters_; ++j)
-            ops::map<T>(be, kernels::membership, std::tuple{row(u, j), row(um, j)}, row(u, j), least, row(d, j), sum,
-                        scale);
+        if constexpr (Rule::hard) {
+            ops::fill(be, T(0), sum);
+            for (std::size_t j = 0; j != clusters_; ++j) {
+                ops::map<T>(be, kernels::first_nearest, std::tuple{row(u, j), sum}, sum, row(d, j), least);
+                ops::copy(be, row(u, j), row(um, j));
+            }
+        } else {
+            ops::fill(be, T(0), sum);
+            for (std::size_t j = 0; j != clusters_; ++j)
+                ops::map<T>(be, kernels::share, std::tuple{row(u, j), sum}, least, row(d, j), sum,
+                            static_cast<T>(rule_.exponent()));
+            ops::map<T>(be, kernels::power, scale, sum, static_cast<T>(-rule_.fuzzifier()));
+            for (std::size_t j = 0; j != clusters_; ++j)
+                ops::map<T>(be, kernels::membership, std::tuple{row(u, j), row(um, j)}, row(u, j), least, row(d, j),
+                            sum, scale);
+        }
     }
 
     void add_on_device(B & be, pass_request<B, T> const & ask, point_set<B, T> & points,
@@ -614,6 +702,17 @@ class fuzzy_pass {
             };
             if (ask.centres != nullptr)
                 totals.objective += objective(m.um);
+            if (ask.indices) {
+                auto const entropy = vector(4), compact = vector(5);
+                for (auto const & v : {terms, entropy, compact})
+                    ops::fill(be, T(0), v);
+                for (std::size_t j = 0; j != clusters_; ++j)
+                    ops::map<T>(be, kernels::index_terms, std::tuple{terms, entropy, compact}, terms, entropy, compact,
+                                row(m.u, j), row(m.d, j));
+                totals.squares += ops::dot(be, terms, w);
+                totals.entropy += ops::dot(be, entropy, w);
+                totals.compactness += ops::dot(be, compact, w);
+            }
             if (ask.previous_centres != nullptr || ask.previous != nullptr) {
                 memberships(ask.previous_centres, ask.previous, m.previous_d, m.previous_u, m.previous_um);
                 auto const squares = vector(4), most = vector(5);
@@ -659,7 +758,7 @@ class fuzzy_pass {
     }
 
 public:
-    fuzzy_pass(fuzzy_rule rule, std::size_t clusters, std::size_t dimensions)
+    membership_pass(Rule rule, std::size_t clusters, std::size_t dimensions)
         : rule_{rule}, clusters_{clusters}, dimensions_{dimensions} {}
 
     [[nodiscard]] pass_totals begin(pass_request<B, T> const & ask) const { return zeros(ask.sums); }
@@ -671,21 +770,37 @@ public:
         else
             add_on_device(be, ask, points, weights, number, totals);
     }
+    /// out := the cluster of each point whose membership is the largest, the first of several. Host memory.
+    void write_labels(B & be, point_set<B, T> & points, centre_set<B, T> & centres, std::span<std::size_t> out) {
+        auto const largest = [&](auto const * u, std::size_t stride) {
+            std::size_t best = 0;
+            for (std::size_t j = 1; j != clusters_; ++j)
+                if (u[j * stride] > u[best * stride])
+                    best = j;
+            return best;
+        };
+        if constexpr (host_addressable<B, T>)
+            host_memberships(be, points, centres,
+                             [&](std::size_t i, double const * u) { out[i] = largest(u, host::panel_rows); });
+        else {
+            auto & m = device(be);
+            std::vector<T> values(clusters_ * block_rows);
+            for (std::size_t first = 0; first < points.size(); first += block_rows) {
+                auto const rows = std::min(block_rows, points.size() - first);
+                auto const all = std::span{values}.first(clusters_ * rows);
+                device_memberships(be, points, centres, first, rows, m.d, m.u, m.um);
+                be.download(cvec<B, T>(m.u.view().sub(0, all.size())), all);
+                for (std::size_t i = 0; i != rows; ++i)
+                    out[first + i] = largest(values.data() + i, rows);
+            }
+        }
+    }
     /// out := the memberships of the points, one a row.
     void write(B & be, point_set<B, T> & points, centre_set<B, T> & centres, mat<B, T> out) {
         if constexpr (host_addressable<B, T>) {
-            auto && e = host::executor_of(be);
-            e.parallel_for((points.size() + block_rows - 1) / block_rows, [&](std::size_t block) {
-                panel_memory m(clusters_, false);
-                auto const end = std::min(points.size(), (block + 1) * block_rows);
-                for (auto first = block * block_rows; first < end; first += host::panel_rows) {
-                    auto const count = std::min(host::panel_rows, end - first);
-                    panel_distances(points, centres, first, count, m.d.data());
-                    rule_(clusters_, count, m.d.data(), m.u.data(), m.um.data());
-                    for (std::size_t i = 0; i != count; ++i)
-                        for (std::size_t j = 0; j != clusters_; ++j)
-                            out.data[(first + i) * out.ld + j] = static_cast<T>(m.u[j * host::panel_rows + i]);
-                }
+            host_memberships(be, points, centres, [&](std::size_t i, double const * u) {
+                for (std::size_t j = 0; j != clusters_; ++j)
+                    out.data[i * out.ld + j] = static_cast<T>(u[j * host::panel_rows]);
             });
         } else { // transposed by a product with the identity, which is exact
             auto & m = device(be);

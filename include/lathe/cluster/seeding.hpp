@@ -1,6 +1,6 @@
 #pragma once
 /// \file  Starting points of clustering.
-#include <lathe/cluster/partition.hpp>
+#include <lathe/cluster/rows.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace cluster {
@@ -23,36 +23,40 @@ inline double uniform(std::uint64_t seed, std::size_t i) {
 }
 
 /// The distance of every point from one centre, on the host. One pass.
-template <class B, real T>
+template <real T, class B, class Points>
     requires matrix_space<B, T>
-void distances_from(B & be, point_set<B, T> & points, std::span<double const> centre, std::span<double> out) {
-    centre_set<B, T> one(be, centre, 1, points.dimensions());
-    if constexpr (host_addressable<B, T>) {
-        auto && e = host::executor_of(be);
-        e.parallel_for((points.size() + block_rows - 1) / block_rows, [&](std::size_t block) {
-            std::array<double, host::panel_rows> d;
-            auto const end = std::min(points.size(), (block + 1) * block_rows);
-            for (auto first = block * block_rows; first < end; first += host::panel_rows) {
-                auto const count = std::min(host::panel_rows, end - first);
-                panel_distances(points, one, first, count, d.data());
-                std::copy_n(d.data(), count, out.data() + first);
+void distances_from(B & be, Points & all, std::span<double const> centre, std::span<double> out) {
+    centre_set<B, T> one(be, centre, 1, all.dimensions());
+    all.for_each(be, [&](point_set<B, T> & points, std::size_t number) {
+        auto * const to = out.data() + number;
+        if constexpr (host_addressable<B, T>) {
+            auto && e = host::executor_of(be);
+            e.parallel_for((points.size() + block_rows - 1) / block_rows, [&](std::size_t block) {
+                std::array<double, host::panel_rows> d;
+                auto const end = std::min(points.size(), (block + 1) * block_rows);
+                for (auto first = block * block_rows; first < end; first += host::panel_rows) {
+                    auto const count = std::min(host::panel_rows, end - first);
+                    panel_distances(points, one, first, count, d.data());
+                    std::copy_n(d.data(), count, to + first);
+                }
+            });
+        } else {
+            block_distances<B, T> distances(be, 1, points.dimensions());
+            auto d = be.template allocate<T>(block_rows);
+            std::vector<T> values(block_rows);
+            for (std::size_t first = 0; first < points.size(); first += block_rows) {
+                auto const rows = std::min(block_rows, points.size() - first);
+                distances(be, points, one, first, rows, d.view().sub(0, rows));
+                be.download(cvec<B, T>(d.view().sub(0, rows)), std::span{values}.first(rows));
+                for (std::size_t i = 0; i != rows; ++i)
+                    to[first + i] = static_cast<double>(values[i]);
             }
-        });
-    } else {
-        block_distances<B, T> distances(be, 1, points.dimensions());
-        auto d = be.template allocate<T>(block_rows);
-        std::vector<T> values(block_rows);
-        for (std::size_t first = 0; first < points.size(); first += block_rows) {
-            auto const rows = std::min(block_rows, points.size() - first);
-            distances(be, points, one, first, rows, d.view().sub(0, rows));
-            be.download(cvec<B, T>(d.view().sub(0, rows)), std::span{values}.first(rows));
-            std::copy_n(values.begin(), rows, out.begin() + static_cast<std::ptrdiff_t>(first));
         }
-    }
+    });
 }
 
 /// The centre that a point makes: itself, of length 1 in cosines.
-template <class B, real T> std::vector<double> centre_at(B & be, point_set<B, T> const & points, std::size_t i) {
+template <class B, class Points> std::vector<double> centre_at(B & be, Points & points, std::size_t i) {
     auto c = points.row(be, i);
     if (points.distance() == metric::cosine) {
         double square = 0;
@@ -85,9 +89,10 @@ inline std::size_t draw(std::span<double const> terms, double r) {
 /// Indices of K points for the uniforms r, one for each: the first is r_0 N, or drawn by weight; each other is drawn
 /// in proportion to weight times the distance D from the nearest before it, to the power `power` (1: k-means++, Arthur
 /// and Vassilvitskii 2007). Points that all are where a centre is already are drawn by weight alone. K passes.
-/// \pre weights are one for each point, or none \throws non_finite_error
-template <class B, real T>
-std::vector<std::size_t> d_squared_seeding(B & be, point_set<B, T> & points, std::span<double const> uniforms,
+/// \throws shape_error, option_error, non_finite_error
+template <real T, class B, class Points>
+    requires matrix_space<B, T> && requires(Points & p) { p.distance(); }
+std::vector<std::size_t> d_squared_seeding(B & be, Points & points, std::span<double const> uniforms,
                                            std::span<double const> weights, double power) {
     auto const n = points.size();
     expects_shape(weights.empty() || weights.size() == n, "d_squared_seeding: one weight for each point");
@@ -96,6 +101,7 @@ std::vector<std::size_t> d_squared_seeding(B & be, point_set<B, T> & points, std
     std::vector<double> nearest(n, std::numeric_limits<double>::infinity()), d(n), terms(n);
     auto const weight = [&](std::size_t i) { return weights.empty() ? 1.0 : weights[i]; };
     for (auto const r : uniforms) {
+        expects_option(r >= 0 && r < 1, "uniforms", std::to_string(r), "numbers in [0, 1)");
         if (chosen.empty() && weights.empty())
             chosen.push_back(std::min(n - 1, static_cast<std::size_t>(r * static_cast<double>(n))));
         else {
@@ -112,7 +118,7 @@ std::vector<std::size_t> d_squared_seeding(B & be, point_set<B, T> & points, std
         }
         if (chosen.size() == uniforms.size())
             break;
-        distances_from(be, points, std::span<double const>{centre_at(be, points, chosen.back())}, std::span{d});
+        distances_from<T>(be, points, std::span<double const>{centre_at(be, points, chosen.back())}, std::span{d});
         for (std::size_t i = 0; i != n; ++i)
             nearest[i] = std::min(nearest[i], d[i]);
     }
@@ -124,15 +130,15 @@ template <real T, class B, class P>
 std::vector<std::size_t> d_squared_seeding(B & be, mat_view<P> x, std::span<double const> uniforms,
                                            std::span<double const> weights = {}, double power = 1,
                                            metric of = metric::euclidean) {
-    point_set<B, T> points(be, cmat<B, T>(x), of);
-    return d_squared_seeding(be, points, uniforms, weights, power);
+    resident_points<B, T> points(be, cmat<B, T>(x), of);
+    return d_squared_seeding<T>(be, points, uniforms, weights, power);
 }
 
 /// Indices of K distinct points, drawn without replacement; equal points are taken twice only when there are no others.
 /// Points of weight 0 are not drawn while there are others.
-template <class B, real T>
-std::vector<std::size_t> distinct_points(B & be, point_set<B, T> const & points, std::size_t clusters,
-                                         std::uint64_t seed, std::span<double const> weights) {
+template <class B, class Points>
+std::vector<std::size_t> distinct_points(B & be, Points & points, std::size_t clusters, std::uint64_t seed,
+                                         std::span<double const> weights) {
     auto const n = points.size();
     expects_shape(n != 0 || clusters == 0, "distinct_points: there are no points");
     std::vector<std::size_t> order(n), chosen, later;
@@ -158,15 +164,15 @@ std::vector<std::size_t> distinct_points(B & be, point_set<B, T> const & points,
 }
 
 /// The points that a method starts from. \pre `how` is not random_memberships
-template <class B, real T>
-std::vector<std::size_t> seed_points(B & be, point_set<B, T> & points, std::span<double const> weights,
-                                     std::size_t clusters, seeding how, double power, std::uint64_t seed) {
+template <real T, class B, class Points>
+std::vector<std::size_t> seed_points(B & be, Points & points, std::span<double const> weights, std::size_t clusters,
+                                     seeding how, double power, std::uint64_t seed) {
     if (how == seeding::points)
         return distinct_points(be, points, clusters, seed, weights);
     std::vector<double> uniforms(clusters);
     for (std::size_t j = 0; j != clusters; ++j)
         uniforms[j] = uniform(seed, j);
-    return d_squared_seeding(be, points, uniforms, weights, power);
+    return d_squared_seeding<T>(be, points, uniforms, weights, power);
 }
 
 /// Memberships of the seed: point i draws numbers i K to i K + K - 1, in (0, 1].

@@ -188,6 +188,14 @@ public:
             }
         }
     }
+    /// Adds w times a row to sum j.
+    void add_row(std::size_t j, T const * x, double w) {
+        for (std::size_t k = 0; k < length_; k += packet_size<T>) {
+            auto * const to = sums_.data() + k * count_ + j * packet_size<T>;
+            for (std::size_t q = 0; q != std::min(packet_size<T>, length_ - k); ++q)
+                to[q] += w * static_cast<double>(x[k + q]);
+        }
+    }
     /// to[k] += element k of sum j
     void add_to(std::size_t j, double * to) const {
         for (std::size_t k = 0; k != length_; ++k)
