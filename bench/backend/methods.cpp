@@ -1,6 +1,7 @@
 // Every method of the registry that needs no more than checkpoints, on one backend: four models of one tensor, and a
 // base.
 #include "arrays.hpp"
+#include "reused_sink.hpp"
 #include "selected_backend.hpp"
 
 #include <lathe/compiled.hpp>
