@@ -61,10 +61,9 @@ constexpr utf8_character first_character(std::string_view text) noexcept {
 /// The last character of `text`, which is not empty. Reading forward and backward cut a text the same way.
 constexpr utf8_character last_character(std::string_view text) noexcept {
     for (std::size_t length = 1; length <= 4 && length <= text.size(); ++length)
-        if (auto const c = first_character(text.substr(text.size() - length)); c.length == length)
+        if (auto const c = first_character(text.substr(text.size() - length));
+            c.length == length && c.code != utf8_character::invalid)
             return c;
-        else if ((static_cast<unsigned char>(text[text.size() - length]) & 0xc0u) != 0x80u)
-            break;
     return {utf8_character::invalid, 1};
 }
 

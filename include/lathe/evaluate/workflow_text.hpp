@@ -6,27 +6,23 @@
 ///     2: put it on the stove
 ///     Edge: (START,1) (1,2) (2,END)
 #include <lathe/core/utf8.hpp>
+#include <lathe/graph/digraph.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 LATHE_NAMESPACE_BEGIN
 namespace evaluate {
 
-/// From one node to another, by position. Positions may lie beyond the nodes.
-struct workflow_edge {
-    std::uint32_t from, to;
-    friend constexpr bool operator==(workflow_edge const &, workflow_edge const &) = default;
-    friend constexpr auto operator<=>(workflow_edge const &, workflow_edge const &) = default;
-};
-
-/// Nodes by position, the first of them "START" and the last "END", and edges in the order of the text.
+/// Nodes by position, the first of them "START" and the last "END", and edges in the order of the text, duplicates
+/// included. Ends of edges may lie beyond the nodes.
 struct workflow {
     std::vector<std::string> nodes;
-    std::vector<workflow_edge> edges;
+    std::vector<graph::arc> edges;
     friend bool operator==(workflow const &, workflow const &) = default;
 };
 
@@ -127,7 +123,7 @@ class edge_reader {
         return endpoint{static_cast<std::uint32_t>(value), digits > most_digits};
     }
     /// What follows a parenthesis; where it is no edge, reading goes on at the character that does not fit.
-    std::optional<workflow_edge> take_edge() noexcept {
+    std::optional<graph::arc> take_edge() noexcept {
         skip_white_space();
         auto const from = take_endpoint("START", 0);
         if (!from)
@@ -143,7 +139,7 @@ class edge_reader {
         if (!take(")"))
             return std::nullopt;
         too_long_ = too_long_ || from->too_long || to->too_long;
-        return workflow_edge{from->position, to->position};
+        return graph::arc{from->position, to->position};
     }
 
 public:
@@ -151,7 +147,7 @@ public:
     edge_reader(std::string_view text, std::uint32_t end) noexcept : rest_{text}, end_{end} {}
 
     /// The next edge, nothing after the last.
-    std::optional<workflow_edge> next() noexcept {
+    std::optional<graph::arc> next() noexcept {
         for (;;) {
             auto const open = rest_.find('(');
             if (open == rest_.npos)
