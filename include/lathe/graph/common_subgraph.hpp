@@ -96,7 +96,7 @@ struct common_subgraph {
     std::priority_queue<std::pair<vertex, vertex>> worst; // conflicts, item
     for (auto const v : among) {
         for (auto const s : conflicts.successors(v))
-            degree[v] += degree[s] != none ? 1 : 0;
+            degree[v] += degree[s] != none ? 1u : 0u;
         if (degree[v] != 0)
             worst.emplace(degree[v], v);
     }
