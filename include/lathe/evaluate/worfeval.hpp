@@ -2,6 +2,7 @@
 /// \file  WorFEval (Qiao et al., Benchmarking Agentic Workflow Generation, 2024): how well a generated workflow agrees
 ///        with the gold one, as the authors' program scores it and as the paper defines it (docs/evaluation.md).
 #include <lathe/core/executor.hpp>
+#include <lathe/core/view.hpp>
 #include <lathe/evaluate/workflow_text.hpp>
 #include <lathe/graph/best_chain.hpp>
 #include <lathe/graph/common_subgraph.hpp>
