@@ -183,14 +183,37 @@ scored_set average(std::string name, std::vector<scored_sample> const & samples,
     return {std::move(name), evaluate::averages_of(std::span<evaluate::reference_score const>{reference}),
             evaluate::averages_of(std::span<evaluate::strict_score const>{strict})};
 }
-/// A row for each set in the order of their first samples; for all pairs as well if there is more than one.
+/// The plain mean over sets, as the paper's tables have it.
+evaluate::worfeval_averages mean_of(std::vector<scored_set> const & sets, evaluate::worfeval_averages scored_set::* level) {
+    evaluate::worfeval_averages mean;
+    evaluate::mean_f_score node, graph, node_unfailed, graph_unfailed;
+    for (auto const & s : sets) {
+        auto const & a = s.*level;
+        mean.pairs += a.pairs;
+        mean.skipped += a.skipped;
+        mean.failed += a.failed;
+        node.add(a.node);
+        graph.add(a.graph);
+        node_unfailed.add(a.node_unfailed);
+        graph_unfailed.add(a.graph_unfailed);
+    }
+    mean.node = node.over(sets.size());
+    mean.graph = graph.over(sets.size());
+    mean.node_unfailed = node_unfailed.over(sets.size());
+    mean.graph_unfailed = graph_unfailed.over(sets.size());
+    return mean;
+}
+/// A row for each set in the order of their first samples; if there is more than one, their mean and all pairs as well.
 std::vector<scored_set> averages(std::vector<scored_sample> const & samples) {
     std::vector<scored_set> sets;
     for (auto const & s : samples)
         if (std::ranges::find(sets, s.set, &scored_set::name) == sets.end())
             sets.push_back(average(s.set, samples, s.set));
-    if (sets.size() != 1)
+    if (sets.size() != 1) {
+        scored_set const mean{"mean of sets", mean_of(sets, &scored_set::reference), mean_of(sets, &scored_set::strict)};
+        sets.push_back(mean);
         sets.push_back(average("all pairs", samples, ""));
+    }
     return sets;
 }
 

@@ -1,6 +1,6 @@
 #include <catch.hpp>
 
-#include <lathe/evaluate/worfeval.hpp>
+#include <lathe/evaluate/worfeval_explanation.hpp>
 #include <lathe/random/philox.hpp>
 
 namespace {
@@ -50,10 +50,10 @@ bool has_step(std::vector<score_step> const & steps, departure why) {
 } // namespace
 
 TEST_CASE("A gold workflow against itself scores 1 at level strict, and less at level reference for known reasons") {
-    worfeval_scorer scorer;
+    worfeval_explainer explain;
     for (std::size_t const n : {1, 4, 7, 8, 20}) {
         texts const t(chain(n), chain(n));
-        auto const e = scorer.explain(t.pair());
+        auto const e = explain(t.pair());
         CHECK(e.strict.chain == f_score{1, 1, 1});
         CHECK(e.strict.graph == f_score{1, 1, 1});
         CHECK(e.reference.graph.score == f_score{1, 1, 1});
@@ -63,7 +63,7 @@ TEST_CASE("A gold workflow against itself scores 1 at level strict, and less at 
     }
     // Seven parallel steps, listed in order: not one of the first 20 of 5040 orders.
     auto const parallel = text("abcdefg", "(START,1) (START,2) (START,3) (START,4) (START,5) (START,6) (START,7)");
-    auto const e = scorer.explain(texts(parallel, parallel).pair());
+    auto const e = explain(texts(parallel, parallel).pair());
     CHECK(e.strict.chain.f1 == 1);
     CHECK(e.reference.node.orders == 20);
     CHECK(e.reference.node.score.f1 < 0.6);
@@ -73,8 +73,8 @@ TEST_CASE("A gold workflow against itself scores 1 at level strict, and less at 
 TEST_CASE("The authors compare edges by number, strict through the matching") {
     // The same graph, listed backwards.
     auto const backwards = text("dcba", "(START,4) (4,3) (3,2) (2,1) (1,END)");
-    worfeval_scorer scorer;
-    auto const e = scorer.explain(texts(backwards, chain_of_four).pair());
+    worfeval_explainer explain;
+    auto const e = explain(texts(backwards, chain_of_four).pair());
     CHECK(e.strict.graph.f1 == 1);
     CHECK(e.strict.common.lcc_mapped == 4);
     CHECK(e.strict.matches == vertices{3, 2, 1, 0});
@@ -91,8 +91,8 @@ TEST_CASE("The authors compare edges by number, strict through the matching") {
 
 TEST_CASE("Extra edges cost at level strict only") {
     auto const extra = text("abcd", "(START,1) (1,2) (2,3) (3,4) (4,END) (1,4)");
-    worfeval_scorer scorer;
-    auto const e = scorer.explain(texts(extra, chain_of_four).pair());
+    worfeval_explainer explain;
+    auto const e = explain(texts(extra, chain_of_four).pair());
     CHECK(e.reference.graph.score.f1 == 1);
     CHECK(e.strict.common == common_sizes{3, 3, 4, true});
     CHECK(e.strict.graph.f1 == 0.75);
@@ -103,8 +103,8 @@ TEST_CASE("Extra edges cost at level strict only") {
 }
 
 TEST_CASE("A chain of the reference counts 1 even if nothing matches") {
-    worfeval_scorer scorer;
-    auto const e = scorer.explain(texts(text("xyz", "(1,2)"), chain_of_four).pair());
+    worfeval_explainer explain;
+    auto const e = explain(texts(text("xyz", "(1,2)"), chain_of_four).pair());
     CHECK(e.reference.node.length == 1);
     CHECK(e.reference.node.unique);
     CHECK(e.strict.chain == f_score{});
@@ -116,6 +116,7 @@ TEST_CASE("A chain of the reference counts 1 even if nothing matches") {
 
 TEST_CASE("What ends the authors' program is an error of the pair, named as Python names it") {
     worfeval_scorer scorer;
+    worfeval_explainer explain;
     auto const nodeless = std::string{"Node:\nEdge: (START,END)"};
     auto const cyclic = text("ab", "(1,2) (2,1)"), looped = text("ab", "(1,1)"), beyond = text("ab", "(1,4)");
     auto const node = [&](std::string const & p, std::string const & g) {
@@ -153,14 +154,14 @@ TEST_CASE("What ends the authors' program is an error of the pair, named as Pyth
     texts none_alike(chain_of_four, chain_of_four); // an injected matrix may even keep the markers apart
     std::ranges::fill(none_alike.similarities, 0.5f);
     CHECK(scorer.reference(none_alike.pair()).graph.error == "ValueError");
-    auto const steps = scorer.explain(texts(chain_of_four, cyclic).pair());
+    auto const steps = explain(texts(chain_of_four, cyclic).pair());
     CHECK(steps.node_steps == std::vector<score_step>{{departure::strict_fails, 0, 0}});
 }
 
 TEST_CASE("Predicted cycles, self-loops and wild edges are scored") {
-    worfeval_scorer scorer;
+    worfeval_explainer explain;
     auto const wild = text("abcd", "(START,1) (1,2) (2,3) (3,4) (4,END) (4,1) (2,2) (9,9) (1,99999999999)");
-    auto const e = scorer.explain(texts(wild, chain_of_four).pair());
+    auto const e = explain(texts(wild, chain_of_four).pair());
     CHECK(e.reference.graph.score.f1 == 1);
     CHECK(e.strict.chain.f1 == 1);
     CHECK(e.strict.common.mcis == 3); // 4 -> 1 is in one graph only
@@ -168,9 +169,9 @@ TEST_CASE("Predicted cycles, self-loops and wild edges are scored") {
 }
 
 TEST_CASE("Ties are reported, and settled by the rule of the level") {
-    worfeval_scorer scorer;
+    worfeval_explainer explain;
     auto const twins = text("aab", "(START,1) (1,2) (2,3) (3,END)");
-    auto const e = scorer.explain(texts(twins, twins).pair());
+    auto const e = explain(texts(twins, twins).pair());
     CHECK_FALSE(e.reference.node.unique);
     CHECK_FALSE(e.strict.unique);
     CHECK(e.strict.matches == vertices{0, 1, 2});
@@ -243,7 +244,7 @@ TEST_CASE("Scores are the same for any number of threads, and of a scorer used a
     CHECK(reference_scores(one, pairs) == reference_scores(three, pairs));
     CHECK(strict_scores(one, pairs) == strict_scores(three, pairs));
     for (std::size_t i = 0; i != pairs.size(); ++i) {
-        auto const e = worfeval_scorer().explain(pairs[i]);
+        auto const e = worfeval_explainer()(pairs[i]);
         CHECK(e.strict.common.optimal);
         CHECK(e.strict.common.lcc_mapped >= e.strict.common.mccis);
         CHECK(e.strict.common.mcis >= e.strict.common.mccis);
@@ -275,7 +276,7 @@ TEST_CASE("Thousands of nodes take bounded time") {
     for (std::size_t i = 1; i + 7 <= n; i += 7)
         other.edges.push_back({static_cast<graph::vertex>(i), static_cast<graph::vertex>(i + 5)});
     texts const t(w, other);
-    auto const e = worfeval_scorer({.steps = 20'000}).explain(t.pair());
+    auto const e = worfeval_explainer({.steps = 20'000})(t.pair());
     CHECK(e.reference.node.outcome == outcome::scored);
     CHECK_FALSE(e.reference.node.unique);
     CHECK(e.strict.matched == n);
