@@ -1,9 +1,11 @@
 #include "backends.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
+#include "progress_bar.hpp"
 #include "worfbench.hpp"
-#include "worfeval_job.hpp"
 #include "worfeval_report.hpp"
 
+#include <lathe/compiled/similarity.hpp>
 #include <lathe/core/convert.hpp>
 #include <lathe/evaluate/hashing_embedder.hpp>
 #include <lathe/io/file.hpp>
@@ -58,8 +60,8 @@ using lathe::reflect::name_of;
 constexpr std::size_t most_similarities = std::size_t{1} << 26; ///< of one pair
 
 template <class... Backends> auto runners(backend_list<Backends...>) {
-    return by_backend<evaluate::similarity_result (*)(similarity_job const &)>{
-        {Backends::name, &run_similarities<Backends>}...};
+    return by_backend<decltype(&lathe::compiled::similarities_on<backends::eigen>)>{
+        {Backends::name, &lathe::compiled::similarities_on<Backends>}...};
 }
 
 // ---- embeddings -----------------------------------------------------------------------------------------------------
@@ -159,8 +161,15 @@ void score(std::vector<scored_sample> & samples, embedded_texts const & texts, e
     auto const compute = choose_backend(how.backend, runners(built_backends{}));
     progress_bar bar("similarities", 0, how.quiet);
     catch_interrupts();
-    auto const similarities = compute({texts.table, requests, how.threads, backend_choice{how.backend}.device, bar});
+    backend_choice const choice{how.backend};
+    auto const similarities =
+        compute({how.threads, choice.device}, texts.table, requests, [&bar](lathe::progress const & p) {
+            bar(p);
+            return !interrupt_token{}.stop_requested();
+        });
     bar.clear();
+    if (similarities.status == lathe::status::stopped)
+        throw interrupted{};
 
     std::vector<evaluate::workflow_pair> pairs;
     for (std::size_t i = 0; i != scored.size(); ++i)

@@ -1,5 +1,5 @@
 /// \file  Workflow evaluation: every number of the recorded files, bit for bit.
-#include "worfeval.hpp"
+#include "cases.hpp"
 
 #include <lathe/core/convert.hpp>
 #include <lathe/evaluate/worfeval.hpp>
@@ -551,7 +551,7 @@ result judge_orders(json const & entry) {
 
 } // namespace
 
-std::vector<recorded_case> worfeval_cases_with(fs::path const & folder, similarity_runner const & similarities) {
+std::vector<recorded_case> worfeval_cases(fs::path const & folder, similarity_runner const & similarities) {
     std::vector<recorded_case> cases;
     auto const add = [&](std::string name, std::string method, std::function<result(std::size_t)> run) {
         cases.push_back({std::move(name), [method = std::move(method)] { return method; }, std::move(run)});
