@@ -1,8 +1,7 @@
 #pragma once
 /// \file  Who runs the cases of a method.
-#include "fixture.hpp"
+#include "cases.hpp"
 
-#include <functional>
 #include <map>
 
 namespace lathe_replay {
@@ -21,20 +20,6 @@ struct runner {
     std::function<outcome(fixture &, std::size_t threads)> in_float, in_double;
 };
 using runner_table = std::map<std::string, runner, std::less<>>;
-
-/// Backends the program may be built with, as names for the linker; the runners of each are in translation units of its
-/// own.
-namespace backends {
-struct eigen {
-    static constexpr std::string_view name = "eigen";
-};
-struct xtensor {
-    static constexpr std::string_view name = "xtensor";
-};
-struct opencl {
-    static constexpr std::string_view name = "opencl";
-};
-} // namespace backends
 
 template <class Backend> void add_averages(runner_table & table);
 template <class Backend> void add_elections(runner_table & table);
