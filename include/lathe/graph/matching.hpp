@@ -100,21 +100,28 @@ public:
             first_.push_back(right_.size());
         }
     }
-    /// From similarity(i, j), a float, of every left i and right j: O(left * right) calls, row by row, no allocation
-    /// once the graph has held as many edges. \throws non_finite_error for an infinite similarity
+    /// From weight(i, j), a whole number, of every left i and right j: O(left * right) calls, row by row, no allocation
+    /// once the graph has held as many edges.
     template <class F>
-        requires std::same_as<std::invoke_result_t<F &, std::size_t, std::size_t>, float>
-    void assign(std::size_t left, std::size_t right, F && similarity,
-                similarity_threshold const & threshold = similarity_threshold{}) {
+        requires std::same_as<std::invoke_result_t<F &, std::size_t, std::size_t>, std::int64_t>
+    void assign(std::size_t left, std::size_t right, F && weight) {
         clear(left, right);
         for (std::size_t i = 0; i != left; ++i) {
             for (std::size_t j = 0; j != right; ++j)
-                if (auto const w = threshold.weight(similarity(i, j)); w != 0) {
+                if (std::int64_t const w = weight(i, j); w > 0) {
                     right_.push_back(static_cast<vertex>(j));
                     weight_.push_back(w);
                 }
             first_.push_back(right_.size());
         }
+    }
+    /// From similarity(i, j), a float, of every left i and right j, in the same way.
+    /// \throws non_finite_error for an infinite similarity
+    template <class F>
+        requires std::same_as<std::invoke_result_t<F &, std::size_t, std::size_t>, float>
+    void assign(std::size_t left, std::size_t right, F && similarity,
+                similarity_threshold const & threshold = similarity_threshold{}) {
+        assign(left, right, [&](std::size_t i, std::size_t j) { return threshold.weight(similarity(i, j)); });
     }
     /// From a matrix by rows. \throws shape_error unless it has left * right elements; non_finite_error
     void assign(std::size_t left, std::size_t right, std::span<float const> similarities,
