@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 source tests/support/install_packages.sh
 started=$SECONDS
 
-install_packages "${build_packages[@]}" "${backend_packages[@]}" catch2 libbenchmark-dev clang-19 clang-format-19 python3 python3-venv git
+install_packages "${build_packages[@]}" "${backend_packages[@]}" catch2 libbenchmark-dev libboost-graph-dev clang-19 clang-format-19 python3 python3-venv git
 export CXX=${CXX:-g++}
 export LATHE_COMPILERS=${LATHE_COMPILERS:-g++ clang++-19}
 jobs=$(nproc)
@@ -39,10 +39,9 @@ run_tests() {
     passed=$((passed + ${counts#* } - ${counts% *}))
 }
 
-# Optional parts are not optional here: a package that is not found is an error. Methods are compiled for one backend in the
-# program and in replay; on OpenCL all of them run in the unit tests, on xtensor, which shares kernels with Eigen, some.
+# Optional parts are not optional here: a package that is not found is an error.
 complete=(-DLATHE_IO=ON -DLATHE_REFLECT=ON -DLATHE_EIGEN=ON -DLATHE_XTENSOR=ON -DLATHE_OPENCL=ON
-    -DLATHE_PROGRAM_BACKENDS=eigen -DLATHE_BUILD_TESTS=ON
+    -DLATHE_BUILD_TESTS=ON
     -DCMAKE_REQUIRE_FIND_PACKAGE_{Catch2,benchmark,CLI11,yaml-cpp}=ON)
 
 say "building with $CXX: release"

@@ -59,11 +59,9 @@ struct method_entry {
     bool base_required, files_required, minimises;
     std::vector<field_description> fields;
     json (*complete)(std::span<json const> layers); ///< defaults, overlaid by objects in turn
-    by_backend<json (*)(merge_job const &)> run;
 };
 
-template <class Method, class... Backends>
-method_entry entry_of(std::string_view files, bool files_required, bool minimises, backend_list<Backends...>) {
+template <class Method> method_entry entry_of(std::string_view files, bool files_required, bool minimises) {
     using options = typename Method::options;
     return {Method::name,
             Method::summary,
@@ -77,19 +75,20 @@ method_entry entry_of(std::string_view files, bool files_required, bool minimise
         for (auto const & layer : layers)
             from_json(layer, o);
         return to_json(o);
-    },
-            {{Backends::name, &run_merge<Method, Backends>}...}};
+    }};
+}
+template <class... Backends> by_backend<decltype(&run_merge<backends::eigen>)> runners(backend_list<Backends...>) {
+    return {{Backends::name, &run_merge<Backends>}...};
 }
 std::vector<method_entry> const & methods() {
     static auto const all = [] {
         using namespace lathe::registry;
         std::vector<method_entry> entries;
         for_each_method(merging_methods, [&]<class M>(std::type_identity<M>) {
-            entries.push_back(entry_of<M>(M::files, M::files_required, false, built_backends{}));
+            entries.push_back(entry_of<M>(M::files, M::files_required, false));
         });
-        for_each_method(objective_methods, [&]<class M>(std::type_identity<M>) {
-            entries.push_back(entry_of<M>("", false, true, built_backends{}));
-        });
+        for_each_method(objective_methods,
+                        [&]<class M>(std::type_identity<M>) { entries.push_back(entry_of<M>("", false, true)); });
         return entries;
     }();
     return all;
@@ -275,7 +274,7 @@ int run_plan(merge_plan const & plan) {
     auto const & s = plan.settings;
     expect_complete(plan);
     expect_threads(s.run.threads);
-    auto const run = choose_backend(s.run.backend, plan.method->run);
+    auto const run = choose_backend(s.run.backend, runners(built_backends{}));
     auto const models = open_inputs(s.models);
     auto const files = open_inputs(s.files);
     std::vector<input> base;
@@ -315,8 +314,8 @@ int run_plan(merge_plan const & plan) {
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
     catch_interrupts(lathe::io::folder_of(lathe::io::checkpoint_files{target}.single));
-    auto const result = run(
-        {pool, file_list, sink, plan.options, s.run.threads, backend_choice{s.run.backend}.device, bar, s.objective});
+    auto const result = run(plan.method->name, {pool, file_list, sink, plan.options, s.run.threads,
+                                                backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
 
     auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);

@@ -6,20 +6,6 @@
 
 namespace lathe_replay {
 
-/// Backends the program may be built with, as names for the linker; the runners of each are in translation units of its
-/// own.
-namespace backends {
-struct eigen {
-    static constexpr std::string_view name = "eigen";
-};
-struct xtensor {
-    static constexpr std::string_view name = "xtensor";
-};
-struct opencl {
-    static constexpr std::string_view name = "opencl";
-};
-} // namespace backends
-
 enum class verdict { passed, failed, skipped };
 
 struct result {

@@ -1,6 +1,8 @@
 /// \file  replay: runs recorded cases and holds the results against what was recorded, in float and in double.
 #include "cases.hpp"
 
+#include <lathe/compiled/backends.hpp>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -13,9 +15,9 @@ namespace {
 
 // What CMake found; the code of these is linked in.
 #ifndef LATHE_REPLAY_BACKENDS
-#    define LATHE_REPLAY_BACKENDS backends::eigen
+#    define LATHE_REPLAY_BACKENDS lathe::compiled::backends::eigen
 #endif
-template <class... Backends> struct backend_list {};
+using lathe::compiled::backend_list;
 using built_backends = backend_list<LATHE_REPLAY_BACKENDS>;
 
 /// Of the first kind that a folder is; a folder of no other kind holds cases of merging methods.

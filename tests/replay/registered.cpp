@@ -1,11 +1,48 @@
+/// \file  Runners of the methods that lathe::registry lists and that need nothing but checkpoints; and of DARE's masks.
+#include "backend_runners.hpp"
 #include "compare.hpp"
-#include "registered.hpp"
 
 namespace lathe_replay {
 
-template <class Backend> void add_elections(runner_table & table) {
-    add_registered<lathe::registry::ties>(table);
-    add_registered<lathe::registry::dare>(table);
+namespace {
+
+/// A result as expected.json has it.
+template <class Result> json values_of(Result const & result, lathe::merge::model_pool const &) {
+    return lathe::reflect::to_json(result);
+}
+json values_of(lathe::status, lathe::merge::model_pool const &) { return nullptr; }
+json values_of(lathe::merge::slerp_result const & result, lathe::merge::model_pool const & pool) {
+    auto by_name = json::object();
+    for (auto const & t : result.tensors)
+        by_name[t.name] = lathe::reflect::to_json(t);
+    for (auto const & row : pool.rows()) // copied, but recorded as what the formula gives for nothing
+        if (lathe::is_floating(row.info.type) && row.info.count() == 0)
+            by_name[row.info.name] = {{"dot", 0.0}, {"branch", "slerp"}};
+    return by_name;
+}
+
+template <class Method> void add_one(runner_table & table) {
+    add(table, Method::name, []<class T>(std::type_identity<T>, selected_backend & be, fixture & f) -> outcome {
+        f.expect_inputs({"models", "base", Method::files});
+        auto const of_pool = f.take_pool_options();
+        auto const options = f.options<typename Method::options>();
+        std::vector<std::unique_ptr<lathe::checkpoint>> files;
+        if (!Method::files.empty() && (Method::files_required || f.has_input(std::string{Method::files})))
+            files = f.checkpoints(std::string{Method::files});
+        fixture_pool const inputs(f, of_pool);
+        auto result = std::make_unique<lathe::memory_checkpoint>("result");
+        auto const file_list = pointers(files);
+        auto const report =
+            lathe::compiled::merging<Method, T, selected_backend>::run(be, inputs.pool, file_list, *result, options);
+        return {std::move(result), values_of(report, inputs.pool), nullptr, {}};
+    });
+}
+
+} // namespace
+
+template <class Backend> void add_registered(runner_table & table) {
+    lathe::registry::for_each_method(lathe::registry::merging_methods,
+                                     [&]<class Method>(std::type_identity<Method>) { add_one<Method>(table); });
 
     // The masks of DARE: one file for each model, and known answers of the generator.
     add(table, "dare_mask", []<class T>(std::type_identity<T>, selected_backend &, fixture & f) -> outcome {
@@ -46,6 +83,6 @@ template <class Backend> void add_elections(runner_table & table) {
         return {nullptr, std::move(values), nullptr, {}};
     });
 }
-template void add_elections<selected>(runner_table &);
+template void add_registered<selected>(runner_table &);
 
 } // namespace lathe_replay

@@ -1,15 +1,16 @@
-#pragma once
-/// \file  The body of run_merge for methods that minimise an objective: a distance, or what another program computes.
+/// \file  run_merge for a backend. What methods minimise that minimise an objective is a distance, or what another
+///        program computes.
 #include "files.hpp"
 #include "flags.hpp"
 #include "report.hpp"
 
 #include <lathe/io/process_objective.hpp>
-#include <lathe/merge/quadratic.hpp>
 
 namespace lathe_cli {
 
-/// The objectives of a run, by task; models of merge::differentiable and merge::task_objectives.
+namespace {
+
+/// The objectives of a run, by task; models merge::task_objectives.
 template <class B, lathe::real T> class objective_list {
 public:
     using quadratic = lathe::merge::quadratic_distance<B, T>;
@@ -50,9 +51,6 @@ public:
         return quadratics_.empty() ? processes_[task]->value_and_gradient(be, x, g)
                                    : quadratics_[task]->value_and_gradient(be, x, g);
     }
-    double value_and_gradient(B & be, lathe::cvec<B, T> x, lathe::vec<B, T> g) {
-        return value_and_gradient(be, 0, x, g);
-    }
     /// Of the first. A command writes no gradient for this.
     double value(B & be, lathe::cvec<B, T> x) {
         if (quadratics_.empty())
@@ -66,44 +64,36 @@ public:
     }
 };
 
-/// Minus the objective, as the evaluation of a checkpoint.
-template <class B, lathe::real T> class evaluation {
-    B & be_;
-    objective_list<B, T> & objectives_;
-    lathe::parameter_layout layout_;
-
-public:
-    evaluation(B & be, objective_list<B, T> & objectives, lathe::parameter_layout layout)
-        : be_{be}, objectives_{objectives}, layout_{std::move(layout)} {}
-    double operator()(lathe::checkpoint & model) {
-        auto x = be_.template allocate<T>(layout_.size());
-        lathe::read_parameters<B, T>(be_, layout_, model, x.view());
-        return -objectives_.value(be_, x.view());
-    }
-};
-
-template <class Method, lathe::real T> json minimise(merge_job const & job) {
+template <class Method, lathe::real T>
+json minimise(merge_job const & job, selected_backend & be, typename Method::options const & options,
+              lathe::compiled::any_control const & ctl) {
+    namespace compiled = lathe::compiled;
     using lathe::registry::objective_use;
-    auto be = make_backend(job.threads, job.device);
-    auto const options = lathe::reflect::options_from<typename Method::options>(job.options);
-    lathe::control const ctl{std::ref(job.progress), interrupt_token{}};
     auto const layout = lathe::parameter_layout::of(job.pool);
     objective_list<selected_backend, T> objectives(layout, job.objective);
     if (Method::objective != objective_use::tasks && objectives.size() != 1)
         throw usage_error{"--target, --objective-command: found " + std::to_string(objectives.size())
                           + ", expected one for " + std::string{Method::name}};
     try {
-        if constexpr (std::same_as<Method, lathe::registry::frank_wolfe>) // of a distance the curvature is known
-            if (auto * const distance = objectives.distance())
-                return report_of(
-                    job.objective.products
-                        ? lathe::merge::frank_wolfe_gram<T>(be, job.pool, *distance, job.sink, options, ctl)
-                        : lathe::merge::frank_wolfe<T>(be, job.pool, *distance, job.sink, options, ctl));
         if constexpr (Method::objective == objective_use::evaluation) {
-            evaluation<selected_backend, T> evaluate(be, objectives, layout);
-            return report_of(Method::template run<T>(be, job.pool, evaluate, job.sink, options, ctl));
-        } else
-            return report_of(Method::template run<T>(be, job.pool, objectives, job.sink, options, ctl));
+            auto const evaluate = [&](lathe::checkpoint & model) {
+                auto x = be.template allocate<T>(layout.size());
+                lathe::read_parameters<selected_backend, T>(be, layout, model, x.view());
+                return -objectives.value(be, x.view()); // the larger, the better
+            };
+            return report_of(
+                compiled::searching<T, selected_backend>::run(be, job.pool, evaluate, job.sink, options, ctl));
+        } else {
+            if constexpr (std::same_as<Method, lathe::registry::frank_wolfe>) // of a distance the curvature is known
+                if (auto * const distance = objectives.distance()) {
+                    using minimising = compiled::minimising_distance<T, selected_backend>;
+                    return report_of((job.objective.products ? minimising::from_products : minimising::streamed)(
+                        be, job.pool, *distance, job.sink, options, ctl, {}));
+                }
+            compiled::any_objective<selected_backend, T> any(objectives);
+            return report_of(
+                compiled::minimising<Method, T, selected_backend>::run(be, job.pool, any, job.sink, options, ctl));
+        }
     } catch (lathe::io::process_error const &) {
         if (interrupt_token{}.stop_requested()) // which ended the program
             throw interrupted{};
@@ -111,9 +101,36 @@ template <class Method, lathe::real T> json minimise(merge_job const & job) {
     }
 }
 
-template <class Method, class Backend> json run_merge(merge_job const & job) {
-    static_assert(std::same_as<Backend, selected>);
-    return job.pool.wants_double() ? minimise<Method, double>(job) : minimise<Method, float>(job);
+template <class Method, lathe::real T>
+json run(merge_job const & job, selected_backend & be, typename Method::options const & options,
+         lathe::compiled::any_control const & ctl) {
+    if constexpr (requires { Method::objective; })
+        return minimise<Method, T>(job, be, options, ctl);
+    else
+        return report_of(lathe::compiled::merging<Method, T, selected_backend>::run(be, job.pool, job.files, job.sink,
+                                                                                    options, ctl));
 }
+
+template <class Method> json run(merge_job const & job) {
+    auto be = lathe::compiled::make_backend<selected_backend>(job.threads, job.device);
+    auto const options = lathe::reflect::options_from<typename Method::options>(job.options);
+    auto const ctl = control_of(job.progress);
+    return job.pool.wants_double() ? run<Method, double>(job, be, options, ctl)
+                                   : run<Method, float>(job, be, options, ctl);
+}
+
+} // namespace
+
+template <class Backend> json run_merge(std::string_view method, merge_job const & job) {
+    json report;
+    auto const run_if_named = [&]<class Method>(std::type_identity<Method>) {
+        if (Method::name == method)
+            report = run<Method>(job);
+    };
+    lathe::registry::for_each_method(lathe::registry::merging_methods, run_if_named);
+    lathe::registry::for_each_method(lathe::registry::objective_methods, run_if_named);
+    return report;
+}
+template json run_merge<selected>(std::string_view, merge_job const &);
 
 } // namespace lathe_cli
