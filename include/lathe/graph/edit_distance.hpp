@@ -52,7 +52,8 @@ class edit_search {
     bool optimal_ = true;
     bipartite_graph pairs_;
     matching_solver solver_;
-    std::vector<vertex> rest_a_, rest_b_;
+    std::vector<vertex> rest_a_, rest_b_, whole_;
+    cost everything_; // deleted and inserted
 
     static cost bits(std::uint64_t x) noexcept { return std::popcount(x); }
 
@@ -82,7 +83,8 @@ class edit_search {
         return vertex_ + arc_ * (arcs_to(b_, j, used_) + (b_.loop[j] ? 1 : 0));
     }
     // At least what the rest costs: vertices with loops and arcs to those dealt with exactly, and half of the
-    // difference of their degrees among the rest, as an assignment problem (Riesen and Bunke 2009).
+    // difference of their degrees among the rest, as an assignment problem (Riesen and Bunke 2009). The mapping that
+    // solves it is a candidate.
     cost rest_bound(std::size_t depth) {
         rest_a_.assign(order_.begin() + static_cast<std::ptrdiff_t>(depth), order_.end());
         rest_b_.clear();
@@ -107,24 +109,35 @@ class edit_search {
                                          + apart(bits(a_.in[i] & ~done_), bits(b_.in[j] & ~used_)));
             return erase(i) + insert(j) - become;
         });
-        return all - solver_.solve(pairs_, tie_rule::any).weight;
+        auto const & assigned = solver_.solve(pairs_, tie_rule::any);
+        whole_ = partner_;
+        for (std::size_t p = 0; p != rest_a_.size(); ++p)
+            if (auto const q = assigned.right_of[p]; q != none)
+                whole_[rest_a_[p]] = rest_b_[q];
+        if (auto const candidate = cost_of(whole_); candidate < best_) {
+            best_ = candidate;
+            best_partner_ = whole_;
+        }
+        return all - assigned.weight;
     }
-    // What it costs to insert all of the second graph that is not taken, once the first is dealt with.
-    [[nodiscard]] cost final_cost() const noexcept {
-        cost sum = 0;
-        for (std::size_t j = 0; j != b_.n; ++j)
-            if ((used_ >> j & 1) == 0)
-                sum += insertion_cost(j) + arc_ * bits(b_.out[j] & ~used_);
+    // Of a mapping of all vertices.
+    [[nodiscard]] cost cost_of(std::vector<vertex> const & partner) const noexcept {
+        auto sum = everything_;
+        for (std::size_t i = 0; i != a_.n; ++i) {
+            auto const j = partner[i];
+            if (j == none)
+                continue;
+            cost common = a_.loop[i] && b_.loop[j] ? 1 : 0;
+            for (auto out = a_.out[i]; out != 0; out &= out - 1)
+                if (auto const p = partner[static_cast<std::size_t>(std::countr_zero(out))]; p != none)
+                    common += static_cast<cost>(b_.out[j] >> p & 1);
+            sum += substitution_[i * b_.n + j] - 2 * vertex_ - 2 * arc_ * common;
+        }
         return sum;
     }
     void descend(std::size_t depth, cost so_far) {
-        if (depth == order_.size()) {
-            if (auto const all = so_far + final_cost(); all < best_) {
-                best_ = all;
-                best_partner_ = partner_;
-            }
+        if (depth == order_.size()) // its bound was its cost, and has been considered
             return;
-        }
         auto const i = order_[depth];
         struct child {
             cost bound, step;
@@ -173,6 +186,7 @@ public:
                 std::uint64_t steps, std::vector<vertex> start, cost start_cost)
         : a_{a}, b_{b}, substitution_{std::move(substitution)}, vertex_{vertex_cost}, arc_{arc_cost},
           partner_(a.vertices(), none), best_partner_{std::move(start)}, best_{start_cost}, steps_{steps} {
+        everything_ = vertex_ * static_cast<cost>(a_.n + b_.n) + arc_ * static_cast<cost>(a.arcs() + b.arcs());
         order_.resize(a_.n);
         for (std::size_t i = 0; i != a_.n; ++i)
             order_[i] = static_cast<vertex>(i);

@@ -35,11 +35,16 @@ class dot_precheck {
         rest_.remove_prefix(at + end.size());
     }
     void skip_quoted() {
-        std::size_t i = 1;
-        while (i < rest_.size() && rest_[i] != '"')
+        std::size_t i = 1, escapes = 0;
+        while (i < rest_.size() && rest_[i] != '"') {
+            escapes += rest_[i] == '\\' ? 1u : 0u;
             i += rest_[i] == '\\' ? 2u : 1u;
+        }
         if (i >= rest_.size())
             refuse("DOT", "a string that does not end", "its end");
+        if (escapes * i > 64 * options_.max_copies) // the reader moves the rest of the string for each
+            refuse("DOT", "a string of " + std::to_string(i) + " bytes with " + std::to_string(escapes) + " escapes",
+                   "a shorter one");
         rest_.remove_prefix(i + 1);
     }
     // A tag ends at the first '>'. Quotes in it, comments and processing instructions have rules of their own.
