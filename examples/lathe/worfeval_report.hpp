@@ -1,6 +1,6 @@
 #pragma once
 /// \file  Scored pairs of workflows, and the page that shows them.
-#include <lathe/evaluate/worfeval.hpp>
+#include <lathe/evaluate/worfeval_explanation.hpp>
 
 #include <filesystem>
 #include <string>

@@ -20,7 +20,8 @@ struct f_score {
     double precision = 0, recall = 0, f1 = 0;
     friend bool operator==(f_score const &, f_score const &) = default;
 };
-/// Of `common` among so many predicted and gold nodes; zeros for nothing in common. In the authors' order of operations.
+/// Of `common` among so many predicted and gold nodes; zeros for nothing in common. In the authors' order of
+/// operations.
 [[nodiscard]] inline f_score f_score_of(std::size_t common, std::size_t predicted, std::size_t gold) {
     if (common == 0)
         return {};
@@ -44,11 +45,13 @@ enum class common_graph : unsigned char {
 };
 
 struct worfeval_options {
-    double threshold = 0.6;           ///< a node matches another only if their similarity is greater; 2^-20 to 1
-    std::size_t orders = 20;          ///< reference: how many topological orders of the gold workflow are looked at
-    std::size_t one_order_from = 10;  ///< reference: workflows of so many nodes, markers counted, have one order: the list
+    double threshold = 0.6;  ///< a node matches another only if their similarity is greater; 2^-20 to 1
+    std::size_t orders = 20; ///< reference: how many topological orders of the gold workflow are looked at
+    std::size_t one_order_from =
+        10; ///< reference: workflows of so many nodes, markers counted, have one order: the list
     common_graph graph = common_graph::mcis; ///< strict: what the graph score counts
-    std::uint64_t steps = 1'000'000;  ///< strict: of one search for a subgraph, about 10 ns each; then it is not `optimal`
+    std::uint64_t steps =
+        1'000'000; ///< strict: of one search for a subgraph, about 10 ns each; then it is not `optimal`
 };
 
 /// A prediction, its gold workflow, and how similar the nodes of the one (rows) are to those of the other (columns). A
@@ -105,59 +108,33 @@ struct strict_score {
     std::string_view error; ///< what is wrong with the gold workflow: gold_unparseable, gold_edge_out_of_range,
                             ///< gold_cyclic, gold_empty
     std::size_t predicted = 0, gold = 0, matched = 0;
-    std::int64_t weight = 0; ///< of the matching, times graph::similarity_threshold::scale(): 2^24 for thresholds from 0.5 up
+    std::int64_t weight =
+        0; ///< of the matching, times graph::similarity_threshold::scale(): 2^24 for thresholds from 0.5 up
     bool unique = true;
     std::vector<graph::vertex> matches = {};
     std::size_t chain_length = 0;
     f_score chain;
-    std::vector<graph::vertex> chain_nodes = {}; ///< predicted subtasks that form such a chain, ascending
-    common_sizes common, with_markers;           ///< with_markers: START matched with START and END with END besides
+    std::vector<graph::vertex> chain_nodes = {};  ///< predicted subtasks that form such a chain, ascending
+    common_sizes common, with_markers;            ///< with_markers: START matched with START and END with END besides
     std::vector<graph::vertex> common_nodes = {}; ///< predicted positions, markers among them, of a common induced
                                                   ///< subgraph of with_markers.mcis nodes
     f_score graph;                                ///< of common[options.graph]
     friend bool operator==(strict_score const &, strict_score const &) = default;
 };
 
-/// Why the two levels give different scores.
-enum class departure : unsigned char {
-    reference_fails, ///< the authors' program ends with an exception
-    strict_fails,    ///< the gold workflow is not one that can be scored
-    floor,           ///< a chain counts 1 even if nothing matches
-    orders,          ///< only the first topological orders are looked at, or the list alone
-    indices,         ///< edges are compared by the numbers of their ends, not through the matching
-    matching,        ///< of several matchings of the same weight another one is taken, or markers match subtasks
-    component,       ///< the largest connected component instead of an induced subgraph: extra edges cost nothing
-    markers,         ///< START and END count as nodes
-};
-/// One step on the way from the reference score to the strict one: the f1 before and after a departure is undone.
-struct score_step {
-    departure why;
-    double before, after;
-    friend bool operator==(score_step const &, score_step const &) = default;
-};
-
-/// What became of an edge on the way to a score.
-enum class edge_fate : unsigned char {
-    kept,
-    outside,       ///< an end is not the number of a node
-    unmatched,     ///< an end has no partner
-    missing,       ///< both ends have partners, between which there is no edge
-    other_numbers, ///< reference: there is one, but its ends have other numbers
-    left_out       ///< strict: there is one, but an end is not in the common subgraph
-};
-struct edge_detail {
-    graph::arc edge;
-    edge_fate reference, strict;
-    friend bool operator==(edge_detail const &, edge_detail const &) = default;
-};
-
-/// Both levels, and why they differ.
-struct worfeval_explanation {
-    reference_score reference;
-    strict_score strict;
-    std::vector<score_step> node_steps, graph_steps; ///< only steps that change the f1
-    std::vector<edge_detail> predicted_edges, gold_edges; ///< as listed; empty if there is no matching to explain them
-};
+/// Whether both ends are nodes.
+[[nodiscard]] constexpr bool ends_inside(graph::arc const & e, std::size_t nodes) noexcept {
+    return e.from < nodes && e.to < nodes;
+}
+/// The strict matching over all positions: subtasks as in `matches`, START with START, END with END.
+[[nodiscard]] inline std::vector<graph::vertex> matches_with_markers(std::span<graph::vertex const> matches,
+                                                                     std::size_t gold) {
+    std::vector<graph::vertex> partner{0};
+    for (auto const m : matches)
+        partner.push_back(m == graph::none ? graph::none : m + 1);
+    partner.push_back(static_cast<graph::vertex>(gold + 1));
+    return partner;
+}
 
 /// Scores pairs one after the other. An object keeps its work space; it is not for two threads at once.
 class worfeval_scorer {
@@ -174,7 +151,6 @@ class worfeval_scorer {
     std::vector<graph::arc> predicted_edges_, gold_edges_;
 
     static bool is_marker(std::string_view node) noexcept { return node == "START" || node == "END"; }
-    static bool ends_inside(graph::arc const & e, std::size_t nodes) noexcept { return e.from < nodes && e.to < nodes; }
     static void expect_similarities(workflow_pair const & pair) {
         expects_shape(pair.similarities.rows == pair.predicted->nodes.size()
                           && pair.similarities.cols == pair.gold->nodes.size(),
@@ -187,9 +163,9 @@ class worfeval_scorer {
     // Predicted nodes against gold nodes, both given by position.
     graph::matching const & match(workflow_pair const & pair, std::span<graph::vertex const> predicted,
                                   std::span<graph::vertex const> gold, graph::tie_rule rule) {
-        candidates_.assign(predicted.size(), gold.size(),
-                           [&](std::size_t i, std::size_t j) { return similarity(pair, predicted[i], gold[j]); },
-                           threshold_);
+        candidates_.assign(predicted.size(), gold.size(), [&](std::size_t i, std::size_t j) {
+            return similarity(pair, predicted[i], gold[j]);
+        }, threshold_);
         return solver_.solve(candidates_, rule);
     }
 
@@ -330,15 +306,8 @@ class worfeval_scorer {
         for (auto v = first; v < last; ++v)
             out.push_back(static_cast<graph::vertex>(v));
     }
-    // Subtasks matched as in `matches` (counted from 0) and the markers with each other, by position.
-    static std::vector<graph::vertex> with_marker_pairs(std::span<graph::vertex const> matches, std::size_t gold) {
-        std::vector<graph::vertex> partner{0};
-        for (auto const m : matches)
-            partner.push_back(m == graph::none ? graph::none : m + 1);
-        partner.push_back(static_cast<graph::vertex>(gold + 1));
-        return partner;
-    }
-    [[nodiscard]] common_sizes sizes_of(graph::matched_graphs const & both, std::vector<graph::vertex> * members) const {
+    [[nodiscard]] common_sizes sizes_of(graph::matched_graphs const & both,
+                                        std::vector<graph::vertex> * members) const {
         graph::common_subgraph_options const limits{options_.steps};
         auto const induced = graph::maximum_common_subgraph(both, limits);
         auto const connected = graph::maximum_common_connected_subgraph(both, limits);
@@ -360,18 +329,13 @@ class worfeval_scorer {
             return "gold_cyclic";
         return n <= 2 ? "gold_empty" : "";
     }
-    // Of predicted positions in ascending order: the longest chain of their partners, as places in `partners`.
-    [[nodiscard]] std::span<std::size_t const> chain_of(std::span<graph::vertex const> partners) {
-        return chains_.solve(partners, gold_graph_, {std::max<std::size_t>(partners.size(), 1)});
-    }
 
 public:
     /// The most subtasks that a chain is looked for in; more are an error of the pair, `too_large`.
     static constexpr std::size_t most_subtasks = 16384;
 
     /// \throws option_error
-    explicit worfeval_scorer(worfeval_options const & options = {})
-        : options_{options}, threshold_{options.threshold} {
+    explicit worfeval_scorer(worfeval_options const & options = {}) : options_{options}, threshold_{options.threshold} {
         expects_option(options.orders != 0, "orders", "0", "at least 1");
     }
     [[nodiscard]] worfeval_options const & options() const noexcept { return options_; }
@@ -387,9 +351,9 @@ public:
     }
 
     /// As the paper defines the scores. Subtasks are matched once, to the largest weight, of several matchings the one
-    /// whose gold positions, read along the prediction, come first; the chain is the longest over all topological orders
-    /// of the gold workflow; the subgraph is induced. A gold workflow against itself scores 1. A prediction that is not
-    /// there scores 0. Predicted edges beyond the nodes are ignored, predicted cycles allowed.
+    /// whose gold positions, read along the prediction, come first; the chain is the longest over all topological
+    /// orders of the gold workflow; the subgraph is induced. A gold workflow against itself scores 1. A prediction that
+    /// is not there scores 0. Predicted edges beyond the nodes are ignored, predicted cycles allowed.
     ///
     /// Complexity: matching_solver's and chain_solver's; the subgraphs take exponential time at worst, bounded by
     /// options.steps. \throws as reference()
@@ -422,133 +386,19 @@ public:
         values_ = score.matches;
         for (auto & v : values_)
             v += v == graph::none ? 0 : 1;
-        for (auto const place : chain_of(values_))
+        for (auto const place : chains_.solve(values_, gold_graph_, {most_subtasks}))
             score.chain_nodes.push_back(static_cast<graph::vertex>(place));
         score.chain_length = score.chain_nodes.size();
         score.chain = f_score_of(score.chain_length, score.predicted, score.gold);
 
-        auto partner = with_marker_pairs(score.matches, score.gold);
+        auto partner = matches_with_markers(score.matches, score.gold);
         auto const & edges = pair.predicted->edges;
         auto const n = pair.gold->nodes.size();
-        score.with_markers =
-            sizes_of(graph::matched_graphs(partner, n, edges, pair.gold->edges), &score.common_nodes);
+        score.with_markers = sizes_of(graph::matched_graphs(partner, n, edges, pair.gold->edges), &score.common_nodes);
         partner.front() = partner.back() = graph::none;
         score.common = sizes_of(graph::matched_graphs(partner, n, edges, pair.gold->edges), nullptr);
         score.graph = f_score_of(score.common[options_.graph], score.predicted, score.gold);
         return score;
-    }
-
-    /// Both levels, every step between them, and what became of every edge. About three times the work of strict().
-    [[nodiscard]] worfeval_explanation explain(workflow_pair const & pair) {
-        worfeval_explanation all{reference(pair), strict(pair), {}, {}, {}, {}};
-        explain_node(all);
-        explain_graph(pair, all);
-        return all;
-    }
-
-private:
-    // ---- the way from the one to the other
-
-    static void add_step(std::vector<score_step> & steps, departure why, double & f1, double next) {
-        if (f1 != next)
-            steps.push_back({why, f1, next});
-        f1 = next;
-    }
-    // True if there is a way.
-    static bool add_failures(std::vector<score_step> & steps, outcome reference, double reference_f1,
-                             strict_score const & strict, double strict_f1) {
-        if (strict.outcome == outcome::failed)
-            steps.push_back({departure::strict_fails, reference_f1, 0});
-        else if (reference == outcome::failed)
-            steps.push_back({departure::reference_fails, 0, strict_f1});
-        return reference == outcome::scored && strict.outcome == outcome::scored;
-    }
-    void explain_node(worfeval_explanation & all) {
-        auto const & reference = all.reference.node;
-        auto f1 = reference.score.f1;
-        if (!add_failures(all.node_steps, reference.outcome, f1, all.strict, all.strict.chain.f1))
-            return;
-        auto const matched = reference.matches.size()
-                             - static_cast<std::size_t>(std::ranges::count(reference.matches, graph::none));
-        add_step(all.node_steps, departure::floor, f1, matched == 0 ? 0 : f1);
-        auto const length = chain_of(reference.matches).size();
-        add_step(all.node_steps, departure::orders, f1, f_score_of(length, reference.predicted, reference.gold).f1);
-        auto const unmarked = std::min({length, all.strict.predicted, all.strict.gold});
-        add_step(all.node_steps, departure::markers, f1, f_score_of(unmarked, all.strict.predicted, all.strict.gold).f1);
-        add_step(all.node_steps, departure::matching, f1, all.strict.chain.f1);
-    }
-    void explain_graph(workflow_pair const & pair, worfeval_explanation & all) {
-        auto const & reference = all.reference.graph;
-        auto f1 = reference.score.f1;
-        bool const both = add_failures(all.graph_steps, reference.outcome, f1, all.strict, all.strict.graph.f1);
-        if (reference.outcome != outcome::scored)
-            return;
-        auto const n = reference.gold;
-        std::vector<graph::vertex> partner;
-        if (both) {
-            auto const f1_of = [&](std::size_t nodes) { return f_score_of(nodes, reference.predicted, n).f1; };
-            graph::matched_graphs const mapped(reference.matches, n, pair.predicted->edges, pair.gold->edges);
-            add_step(all.graph_steps, departure::indices, f1,
-                     f1_of(graph::largest_common_component(mapped).items.size()));
-            add_step(all.graph_steps, departure::matching, f1, f1_of(all.strict.with_markers.lcc_mapped));
-            add_step(all.graph_steps, departure::component, f1, f1_of(all.strict.with_markers[options_.graph]));
-            add_step(all.graph_steps, departure::markers, f1, all.strict.graph.f1);
-            partner = with_marker_pairs(all.strict.matches, all.strict.gold);
-        }
-        explain_edges(pair, all, partner);
-    }
-    // `partner` is the strict matching; without one the strict fates are those of nodes without partners.
-    static void explain_edges(workflow_pair const & pair, worfeval_explanation & all,
-                              std::span<graph::vertex const> partner) {
-        auto const inverse = [](std::span<graph::vertex const> map, std::size_t size) {
-            std::vector<graph::vertex> back(size, graph::none);
-            for (std::size_t i = 0; i != map.size(); ++i)
-                if (map[i] != graph::none)
-                    back[map[i]] = static_cast<graph::vertex>(i);
-            return back;
-        };
-        auto const sorted = [](std::vector<graph::arc> edges) {
-            std::ranges::sort(edges);
-            return edges;
-        };
-        auto const fate = [](graph::arc const & e, std::span<graph::vertex const> map, std::size_t nodes,
-                             std::vector<graph::arc> const & other, auto const & is_kept, edge_fate otherwise) {
-            if (!ends_inside(e, nodes))
-                return edge_fate::outside;
-            if (map.empty() || map[e.from] == graph::none || map[e.to] == graph::none)
-                return edge_fate::unmatched;
-            if (is_kept())
-                return edge_fate::kept;
-            return std::ranges::binary_search(other, graph::arc{map[e.from], map[e.to]}) ? otherwise : edge_fate::missing;
-        };
-        auto const & reference = all.reference.graph;
-        auto const p = pair.predicted->nodes.size(), g = pair.gold->nodes.size();
-        auto const edges_p = sorted(pair.predicted->edges), edges_g = sorted(pair.gold->edges);
-        auto const reference_back = inverse(reference.matches, g), strict_back = inverse(partner, partner.empty() ? 0 : g);
-        std::vector<bool> member_p(p, false), member_g(g, false);
-        if (!partner.empty())
-            for (auto const v : all.strict.common_nodes) {
-                member_p[v] = true;
-                member_g[partner[v]] = true;
-            }
-        auto const explain = [&](std::vector<graph::arc> const & edges, std::size_t nodes, auto const & reference_map,
-                                 auto const & strict_map, auto const & other, std::vector<bool> const & member,
-                                 std::vector<edge_detail> & out) {
-            for (auto const & e : edges)
-                out.push_back(
-                    {e,
-                     fate(e, reference_map, nodes, other,
-                          [&] { return std::ranges::binary_search(reference.common, e); }, edge_fate::other_numbers),
-                     fate(e, strict_map, nodes, other,
-                          [&] {
-                              return member[e.from] && member[e.to]
-                                     && std::ranges::binary_search(other,
-                                                                   graph::arc{strict_map[e.from], strict_map[e.to]});
-                          },
-                          edge_fate::left_out)});
-        };
-        explain(pair.predicted->edges, p, reference.matches, partner, edges_g, member_p, all.predicted_edges);
-        explain(pair.gold->edges, g, reference_back, strict_back, edges_p, member_g, all.gold_edges);
     }
 };
 
@@ -615,45 +465,33 @@ struct pair_scores {
     return averages_over(scores.size(), [&](std::size_t i) { return scores_of(scores[i]); });
 }
 
-/// out[i] = score(scorer, pairs[i]) for all i, in blocks of pairs, each with a scorer of its own: the same for any
-/// executor. \throws as the scorer
-template <executor E, class Result, class Score>
-void score_pairs(E & e, std::span<workflow_pair const> pairs, worfeval_options const & options, std::span<Result> out,
-                 Score const & score) {
-    constexpr std::size_t block = 64;
-    expects_shape(pairs.size() == out.size(), "score_pairs: one result for each pair");
+/// The results of score(worker, pair) for all pairs, in blocks of pairs, each with a worker made from the options: the
+/// same for any executor. \throws as the worker
+template <class Worker, class Result, executor E, class Score>
+[[nodiscard]] std::vector<Result> score_pairs(E & e, std::span<workflow_pair const> pairs,
+                                              worfeval_options const & options, Score const & score) {
+    constexpr std::size_t block = 32;
+    std::vector<Result> out(pairs.size());
     e.parallel_for((pairs.size() + block - 1) / block, [&](std::size_t b) {
-        worfeval_scorer scorer(options);
+        Worker worker(options);
         for (auto i = b * block; i != std::min(pairs.size(), (b + 1) * block); ++i)
-            out[i] = score(scorer, pairs[i]);
+            out[i] = score(worker, pairs[i]);
     });
+    return out;
 }
 /// Scores at the level of the authors' program. \see worfeval_scorer::reference
 template <executor E>
 [[nodiscard]] std::vector<reference_score> reference_scores(E & e, std::span<workflow_pair const> pairs,
                                                             worfeval_options const & options = {}) {
-    std::vector<reference_score> out(pairs.size());
-    score_pairs(e, pairs, options, std::span{out},
-                [](worfeval_scorer & scorer, workflow_pair const & pair) { return scorer.reference(pair); });
-    return out;
+    return score_pairs<worfeval_scorer, reference_score>(
+        e, pairs, options, [](worfeval_scorer & scorer, workflow_pair const & pair) { return scorer.reference(pair); });
 }
 /// Scores as the paper defines them. \see worfeval_scorer::strict
 template <executor E>
 [[nodiscard]] std::vector<strict_score> strict_scores(E & e, std::span<workflow_pair const> pairs,
                                                       worfeval_options const & options = {}) {
-    std::vector<strict_score> out(pairs.size());
-    score_pairs(e, pairs, options, std::span{out},
-                [](worfeval_scorer & scorer, workflow_pair const & pair) { return scorer.strict(pair); });
-    return out;
-}
-/// Both, and why they differ. \see worfeval_scorer::explain
-template <executor E>
-[[nodiscard]] std::vector<worfeval_explanation> explanations(E & e, std::span<workflow_pair const> pairs,
-                                                             worfeval_options const & options = {}) {
-    std::vector<worfeval_explanation> out(pairs.size());
-    score_pairs(e, pairs, options, std::span{out},
-                [](worfeval_scorer & scorer, workflow_pair const & pair) { return scorer.explain(pair); });
-    return out;
+    return score_pairs<worfeval_scorer, strict_score>(
+        e, pairs, options, [](worfeval_scorer & scorer, workflow_pair const & pair) { return scorer.strict(pair); });
 }
 
 } // namespace evaluate
