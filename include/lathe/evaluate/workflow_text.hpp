@@ -183,7 +183,8 @@ inline std::optional<workflow> parse_workflow(std::string_view text) {
         rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     }
     result.nodes.emplace_back("END");
-    edge_reader edges(text, static_cast<std::uint32_t>(std::min<std::size_t>(result.nodes.size() - 1, largest_position)));
+    edge_reader edges(text,
+                      static_cast<std::uint32_t>(std::min<std::size_t>(result.nodes.size() - 1, largest_position)));
     while (auto const edge = edges.next())
         result.edges.push_back(*edge);
     if (result.edges.empty() || edges.met_too_long())
