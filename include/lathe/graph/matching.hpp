@@ -100,21 +100,28 @@ public:
             first_.push_back(right_.size());
         }
     }
-    /// From similarity(i, j), a float, of every left i and right j: O(left * right) calls, row by row, no allocation
-    /// once the graph has held as many edges. \throws non_finite_error for an infinite similarity
+    /// From weight(i, j), a whole number, of every left i and right j: O(left * right) calls, row by row, no allocation
+    /// once the graph has held as many edges.
     template <class F>
-        requires std::same_as<std::invoke_result_t<F &, std::size_t, std::size_t>, float>
-    void assign(std::size_t left, std::size_t right, F && similarity,
-                similarity_threshold const & threshold = similarity_threshold{}) {
+        requires std::same_as<std::invoke_result_t<F &, std::size_t, std::size_t>, std::int64_t>
+    void assign(std::size_t left, std::size_t right, F && weight) {
         clear(left, right);
         for (std::size_t i = 0; i != left; ++i) {
             for (std::size_t j = 0; j != right; ++j)
-                if (auto const w = threshold.weight(similarity(i, j)); w != 0) {
+                if (std::int64_t const w = weight(i, j); w > 0) {
                     right_.push_back(static_cast<vertex>(j));
                     weight_.push_back(w);
                 }
             first_.push_back(right_.size());
         }
+    }
+    /// From similarity(i, j), a float, of every left i and right j, in the same way.
+    /// \throws non_finite_error for an infinite similarity
+    template <class F>
+        requires std::same_as<std::invoke_result_t<F &, std::size_t, std::size_t>, float>
+    void assign(std::size_t left, std::size_t right, F && similarity,
+                similarity_threshold const & threshold = similarity_threshold{}) {
+        assign(left, right, [&](std::size_t i, std::size_t j) { return threshold.weight(similarity(i, j)); });
     }
     /// From a matrix by rows. \throws shape_error unless it has left * right elements; non_finite_error
     void assign(std::size_t left, std::size_t right, std::span<float const> similarities,
@@ -133,6 +140,7 @@ public:
     [[nodiscard]] std::size_t first(std::size_t i) const noexcept { return first_[i]; }
     [[nodiscard]] vertex right_end(std::size_t edge) const noexcept { return right_[edge]; }
     [[nodiscard]] std::int64_t weight(std::size_t edge) const noexcept { return weight_[edge]; }
+    [[nodiscard]] std::span<std::int64_t const> weights() const noexcept { return weight_; }
 };
 
 /// Which of several matchings of the largest weight is taken.
@@ -180,7 +188,7 @@ class matching_solver {
     std::vector<reached> heap_, level_, passed_;
     std::vector<scanned> scanned_;
     std::vector<std::int64_t> distance_; // of right vertices in the search numbered search_of_
-    std::vector<vertex> from_;           // the left vertex before
+    std::vector<std::uint64_t> from_;    // the left vertex before; as wide as a distance, for loops over both
     std::vector<std::uint32_t> search_of_;
     std::uint32_t search_ = 0;
 
@@ -253,8 +261,18 @@ class matching_solver {
         pair_up(i, best_column);
         return displaced;
     }
-    // The shortest way from left vertex `source` to a free right vertex, or to a left one that had better be free.
-    void augment_from(vertex source) {
+    // Where the shortest alternating way from a left vertex ends: at a free right vertex, or at a left one that had
+    // better be free.
+    struct way {
+        std::int64_t length;
+        vertex left, right;
+        void leave(vertex i, std::int64_t distance) noexcept {
+            if (distance < length)
+                *this = {distance, i, none};
+        }
+    };
+    // By a heap, for graphs with few edges.
+    way search_sparse(vertex source) {
         auto const & g = *graph_;
         if (++search_ == 0) {
             std::fill(search_of_.begin(), search_of_.end(), 0U);
@@ -262,30 +280,22 @@ class matching_solver {
         }
         heap_.clear();
         level_.clear();
-        passed_.clear();
-        scanned_.clear();
-        auto shortest = row_[source]; // of the ways found: here that of staying free
-        vertex free_left = source, free_right = none;
+        way best{row_[source], source, none};
         auto const scan = [&](vertex i, std::int64_t so_far) {
             scanned_.push_back({so_far, i});
-            if (so_far + row_[i] < shortest) {
-                shortest = so_far + row_[i];
-                free_left = i;
-                free_right = none;
-            }
             auto const offset = so_far + row_[i];
+            best.leave(i, offset);
             for (auto e = g.first(i), end = g.first(i + 1); e != end; ++e) {
                 auto const j = g.right_end(e);
                 auto const d = offset + column_[j] - g.weight(e);
-                if (d >= shortest || (search_of_[j] == search_ && d >= distance_[j]))
+                if (d >= best.length || (search_of_[j] == search_ && d >= distance_[j]))
                     continue;
                 search_of_[j] = search_;
                 distance_[j] = d;
                 from_[j] = i;
-                if (result_.left_of[j] == none) {
-                    shortest = d;
-                    free_right = j;
-                } else if (d == so_far)
+                if (result_.left_of[j] == none)
+                    best = {d, none, j};
+                else if (d == so_far)
                     level_.push_back({d, j});
                 else {
                     heap_.push_back({d, j});
@@ -294,24 +304,93 @@ class matching_solver {
             }
         };
         scan(source, 0);
-        for (;;) {
+        while (!level_.empty() || !heap_.empty()) {
             reached next{};
             if (!level_.empty()) {
                 next = level_.back();
                 level_.pop_back();
-            } else if (!heap_.empty()) {
+            } else {
                 next = heap_.front();
                 std::pop_heap(heap_.begin(), heap_.end(), std::greater<>{});
                 heap_.pop_back();
-            } else
-                break;
-            if (next.distance >= shortest)
+            }
+            if (next.distance >= best.length)
                 break;
             if (next.distance != distance_[next.right])
                 continue; // since reached on a shorter way
             passed_.push_back(next);
             scan(result_.left_of[next.right], next.distance);
         }
+        return best;
+    }
+    // By looking at all right vertices each time, for graphs with many edges.
+    way search_dense(vertex source) {
+        auto const & g = *graph_;
+        constexpr auto passed = std::numeric_limits<std::int64_t>::min(); // nothing is shorter
+        auto const columns = g.right();
+        std::fill_n(distance_.begin(), columns, std::numeric_limits<std::int64_t>::max());
+        level_.clear();
+        way best{row_[source], source, none};
+        reached next{0, none};
+        for (auto i = source;; i = result_.left_of[next.right]) {
+            scanned_.push_back({next.distance, i});
+            auto const offset = next.distance + row_[i];
+            best.leave(i, offset);
+            auto const first = g.first(i), count = g.first(i + 1) - first;
+            // What has been passed is the largest number once the sign is a bit like others.
+            auto nearest = static_cast<std::uint64_t>(best.length);
+            if (count == columns) {
+                auto const * const weight = g.weights().data() + first;
+                auto const * const price = column_.data();
+                auto * const distance = distance_.data();
+                auto * const from = from_.data();
+                for (std::size_t j = 0; j != columns; ++j) {
+                    auto const d = offset + price[j] - weight[j];
+                    bool const shorter = d < distance[j];
+                    auto const kept = shorter ? d : distance[j];
+                    distance[j] = kept;
+                    from[j] = shorter ? i : from[j];
+                    nearest = std::min(nearest, static_cast<std::uint64_t>(kept));
+                }
+            } else {
+                for (auto e = first; e != first + count; ++e) {
+                    auto const j = g.right_end(e);
+                    if (auto const d = offset + column_[j] - g.weight(e); d < distance_[j]) {
+                        distance_[j] = d;
+                        from_[j] = i;
+                    }
+                }
+                for (std::size_t j = 0; j != columns; ++j)
+                    nearest = std::min(nearest, static_cast<std::uint64_t>(distance_[j]));
+            }
+            next.distance = static_cast<std::int64_t>(nearest);
+            if (next.distance == best.length)
+                return best;
+            next.right = none;
+            constexpr std::size_t chunk = 64; // in which there is one, as a rule in one only
+            for (std::size_t begin = 0; begin < columns; begin += chunk) {
+                auto const end = std::min(columns, begin + chunk);
+                std::uint64_t found = 0;
+                for (auto j = begin; j != end; ++j)
+                    found |= std::uint64_t{distance_[j] == next.distance};
+                if (found == 0)
+                    continue;
+                for (auto j = begin; j != end; ++j)
+                    if (distance_[j] == next.distance) {
+                        next.right = static_cast<vertex>(j);
+                        if (result_.left_of[j] == none)
+                            return {next.distance, none, next.right};
+                    }
+            }
+            distance_[next.right] = passed;
+            passed_.push_back(next);
+        }
+    }
+    // Matches left vertex `source`, or leaves it free.
+    void augment_from(vertex source, bool dense) {
+        passed_.clear();
+        scanned_.clear();
+        auto const [shortest, free_left, free_right] = dense ? search_dense(source) : search_sparse(source);
         for (auto const & s : scanned_)
             row_[s.left] -= shortest - s.distance;
         for (auto const & p : passed_)
@@ -323,7 +402,7 @@ class matching_solver {
             j = std::exchange(result_.right_of[free_left], none);
         }
         for (;;) {
-            auto const i = from_[j];
+            auto const i = static_cast<vertex>(from_[j]);
             auto const before = result_.right_of[i];
             pair_up(i, j);
             if (i == source)
@@ -352,8 +431,9 @@ class matching_solver {
             distance_.resize(g.right());
             from_.resize(g.right());
         }
+        bool const dense = g.edges() >= g.right() * n / 2;
         for (auto const i : waiting_)
-            augment_from(i);
+            augment_from(i, dense);
     }
 
     // ---- the exchange graph -----------------------------------------------------------------------------------------
