@@ -23,6 +23,7 @@ struct merge_settings {
     std::optional<std::string> out_dtype;
     std::optional<std::string> max_shard_size;
     bool copy_side_files = true;
+    std::size_t window = lathe::default_window;
     objective_settings objective;
     run_settings run;
 };
@@ -30,7 +31,7 @@ struct merge_settings {
 } // namespace lathe_cli
 
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size,
-                        copy_side_files, objective, run);
+                        copy_side_files, window, objective, run);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::reflect::help_table({
     {"models", "checkpoints to merge: .safetensors files, or folders"},
@@ -42,6 +43,7 @@ inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::r
      "type of the floating tensors of the result: F64, F32, F16 or BF16; unset: that of the base (first model)"},
     {"max_shard_size", "split the result into files of at most this size, such as 5GB"},
     {"copy_side_files", "copy configuration and tokenizer from the base's (first model's) folder to the result's"},
+    {"window", "elements read at a time from each checkpoint: what bounds the memory of the host and of a device"},
     {"objective", "what to minimise"},
     {"run", "backend, threads, seed"},
 });
@@ -289,6 +291,7 @@ int run_plan(merge_plan const & plan) {
 
     lathe::merge::pool_options pool_options;
     pool_options.policy = s.policy;
+    pool_options.window = s.window;
     if (s.out_dtype)
         pool_options.output_type = parse_float_type("--out-dtype", *s.out_dtype);
     lathe::merge::model_pool const pool(base.empty() ? nullptr : base.front().file.get(), checkpoints_of(models),

@@ -23,6 +23,7 @@ struct recorded_case {
 
 /// The cases of a folder; none if it is not of this kind. \throws failure, lathe::error
 template <class Backend> std::vector<recorded_case> merge_cases(fs::path const & folder);
+template <class Backend> std::vector<recorded_case> watermark_cases(fs::path const & folder);
 /// lathe::evaluate::similarities on a backend with so many threads.
 using similarity_runner = std::function<lathe::evaluate::similarity_result(
     lathe::evaluate::embedding_table const &, std::span<lathe::evaluate::similarity_request const>,
