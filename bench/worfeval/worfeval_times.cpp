@@ -109,7 +109,7 @@ int run(std::filesystem::path const & folder, char const * pairs_file) {
                            {"similarities", similarities.matrices[i].values}});
         std::ofstream(pairs_file) << out;
     }
-    for (std::size_t const threads : {1, 2}) {
+    for (auto const threads : std::vector<std::size_t>{1, 2}) {
         lathe::thread_pool executor(threads);
         std::vector<evaluate::reference_score> scores;
         auto const time = least(pairs.size(), [&] { scores = evaluate::reference_scores(executor, pairs); });

@@ -277,7 +277,8 @@ class worfeval_scorer {
         score.matches = found.right_of;
         take_edges(pair.predicted->edges, found.right_of, predicted_edges_);
         take_edges(pair.gold->edges, found.left_of, gold_edges_);
-        std::ranges::set_intersection(predicted_edges_, gold_edges_, std::back_inserter(score.common));
+        std::set_intersection(predicted_edges_.begin(), predicted_edges_.end(), gold_edges_.begin(), gold_edges_.end(),
+                              std::back_inserter(score.common));
         sets_.reset(score.predicted);
         for (auto const & e : score.common)
             sets_.unite(e.from, e.to);
@@ -294,7 +295,7 @@ class worfeval_scorer {
         for (auto const & e : edges)
             if (ends_inside(e, partner.size()) && partner[e.from] != graph::none && partner[e.to] != graph::none)
                 out.push_back(e);
-        std::ranges::sort(out);
+        std::sort(out.begin(), out.end());
         out.erase(std::unique(out.begin(), out.end()), out.end());
     }
 

@@ -73,7 +73,8 @@ class worfeval_explainer {
         if (!add_failures(all.node_steps, reference.outcome, f1, all.strict, all.strict.chain.f1))
             return;
         auto const matched =
-            reference.matches.size() - static_cast<std::size_t>(std::ranges::count(reference.matches, graph::none));
+            reference.matches.size()
+            - static_cast<std::size_t>(std::count(reference.matches.begin(), reference.matches.end(), graph::none));
         add_step(all.node_steps, departure::floor, f1, matched == 0 ? 0 : f1);
         gold_graph_.assign(pair.gold->nodes.size(), pair.gold->edges);
         auto const length = chains_.solve(reference.matches, gold_graph_).size();
@@ -115,7 +116,7 @@ class worfeval_explainer {
             return back;
         };
         auto const sorted = [](std::vector<graph::arc> edges) {
-            std::ranges::sort(edges);
+            std::sort(edges.begin(), edges.end());
             return edges;
         };
         auto const fate = [](graph::arc const & e, std::span<graph::vertex const> map, std::size_t nodes,
@@ -126,8 +127,9 @@ class worfeval_explainer {
                 return edge_fate::unmatched;
             if (is_kept())
                 return edge_fate::kept;
-            return std::ranges::binary_search(other, graph::arc{map[e.from], map[e.to]}) ? otherwise
-                                                                                         : edge_fate::missing;
+            return std::binary_search(other.begin(), other.end(), graph::arc{map[e.from], map[e.to]})
+                       ? otherwise
+                       : edge_fate::missing;
         };
         auto const & reference = all.reference.graph;
         auto const p = pair.predicted->nodes.size(), g = pair.gold->nodes.size();
@@ -144,13 +146,15 @@ class worfeval_explainer {
                                  auto const & strict_map, auto const & other, std::vector<bool> const & member,
                                  std::vector<edge_detail> & out) {
             for (auto const & e : edges)
-                out.push_back(
-                    {e,
-                     fate(e, reference_map, nodes, other,
-                          [&] { return std::ranges::binary_search(reference.common, e); }, edge_fate::other_numbers),
-                     fate(e, strict_map, nodes, other, [&] {
+                out.push_back({e,
+                               fate(e, reference_map, nodes, other,
+                                    [&] {
+                    return std::binary_search(reference.common.begin(), reference.common.end(), e);
+                }, edge_fate::other_numbers),
+                               fate(e, strict_map, nodes, other, [&] {
                     return member[e.from] && member[e.to]
-                           && std::ranges::binary_search(other, graph::arc{strict_map[e.from], strict_map[e.to]});
+                           && std::binary_search(other.begin(), other.end(),
+                                                 graph::arc{strict_map[e.from], strict_map[e.to]});
                 }, edge_fate::left_out)});
         };
         explain(pair.predicted->edges, p, reference.matches, partner, edges_g, member_p, all.predicted_edges);

@@ -52,7 +52,7 @@ bool has_step(std::vector<score_step> const & steps, departure why) {
 
 TEST_CASE("A gold workflow against itself scores 1 at level strict, and less at level reference for known reasons") {
     worfeval_explainer explain;
-    for (std::size_t const n : {1, 4, 7, 8, 20}) {
+    for (auto const n : std::vector<std::size_t>{1, 4, 7, 8, 20}) {
         texts const t(chain(n), chain(n));
         auto const e = explain(t.pair());
         CHECK(e.strict.chain == f_score{1, 1, 1});
