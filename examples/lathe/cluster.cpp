@@ -101,7 +101,7 @@ struct open_points {
         auto const & t = file->tensors()[tensor];
         if (t.extents.size() != 2 || !is_floating(t.type))
             throw lathe::mismatch_error{s.points + ": '" + t.name + "' of type " + std::string{name_of(t.type)}
-                                        + " and shape " + to_string(t.extents)
+                                        + " and shape " + lathe::to_string(t.extents)
                                         + ": expected floating elements and two extents, points x dimensions"};
     }
     [[nodiscard]] std::size_t rows() const { return file->tensors()[tensor].extents[0]; }
@@ -129,7 +129,7 @@ numbers read_centres(std::string_view flag, std::string const & path, std::size_
         throw usage_error{std::string{flag} + ": found nothing, expected a .npy file"};
     auto n = read_numbers(path);
     if (n.extents.size() != 2 || n.extents[0] == 0 || n.extents[1] != dimensions)
-        throw lathe::mismatch_error{path + ": shape " + to_string(n.extents) + ", expected clusters x "
+        throw lathe::mismatch_error{path + ": shape " + lathe::to_string(n.extents) + ", expected clusters x "
                                     + std::to_string(dimensions) + ", as the points have it"};
     return n;
 }
@@ -197,7 +197,7 @@ int fit(points_settings const & where, fit_settings const & s, cluster::fuzzy_c_
     if (s.weights) {
         auto n = read_numbers(*s.weights);
         if (n.extents != lathe::shape{points.rows()})
-            throw lathe::mismatch_error{*s.weights + ": shape " + to_string(n.extents) + ", expected ["
+            throw lathe::mismatch_error{*s.weights + ": shape " + lathe::to_string(n.extents) + ", expected ["
                                         + std::to_string(points.rows()) + "], one for each point"};
         weights = std::move(n.values);
     }
