@@ -590,9 +590,8 @@ std::vector<recorded_case> worfeval_cases(fs::path const & folder, similarity_ru
         if (has("aggregate.json") && has("samples.jsonl")) {
             auto const averages = read_json(folder / "aggregate.json");
             for (auto const & [set, recorded] : averages.items())
-                add("averages/" + set, "worfeval", [all, entry = recorded](std::size_t threads) {
-                    return judge_averages(*all, entry, threads);
-                });
+                add("averages/" + set, "worfeval",
+                    [all, entry = recorded](std::size_t threads) { return judge_averages(*all, entry, threads); });
         }
         if (has("similarity_check.json"))
             add("similarity_check", "similarities",
