@@ -2,8 +2,9 @@
 ///
 ///     worfeval_times FOLDER [PAIRS.json]
 ///
-/// FOLDER has golds.jsonl, samples.jsonl, strings.json and embeddings.safetensors as the recorded cases of WorFEval have
-/// them; its group `perturbed` is scored. PAIRS.json is written for the other side: the parsed pairs, their similarities.
+/// FOLDER has golds.jsonl, samples.jsonl, strings.json and embeddings.safetensors as the recorded cases of WorFEval
+/// have them; its group `perturbed` is scored. PAIRS.json is written for the other side: the parsed pairs, their
+/// similarities.
 #include <lathe/backend/eigen.hpp>
 #include <lathe/core/convert.hpp>
 #include <lathe/evaluate/similarity.hpp>
@@ -45,7 +46,8 @@ template <class F> double least(std::size_t pairs, F && f) {
 }
 void report(char const * what, std::size_t threads, std::size_t pairs, double microseconds, double mean_f1) {
     std::printf(R"({"who": "lathe", "what": "%s", "threads": %zu, "pairs": %zu, "us_a_pair": %.3f, "mean_f1": %.17g})"
-                "\n", what, threads, pairs, microseconds, mean_f1);
+                "\n",
+                what, threads, pairs, microseconds, mean_f1);
     std::fflush(stdout);
 }
 
@@ -64,16 +66,20 @@ int run(std::filesystem::path const & folder, char const * pairs_file) {
     auto const & info = file->tensors()[0];
     evaluate::embedding_table table{static_cast<std::size_t>(info.extents[1]), std::vector<float>(info.count())};
     lathe::window_buffer buffer;
-    lathe::host::load<float>(info.type, file->read(0, 0, info.bytes(), buffer).data(), info.count(), table.values.data());
+    lathe::host::load<float>(info.type, file->read(0, 0, info.bytes(), buffer).data(), info.count(),
+                             table.values.data());
 
     std::vector<std::optional<evaluate::workflow>> parsed;
-    report("parse", 1, all.size(), least(all.size(), [&] {
-               parsed.clear();
-               for (auto const & t : all) {
-                   parsed.push_back(evaluate::parse_workflow(t.predicted));
-                   parsed.push_back(evaluate::parse_workflow(t.gold));
-               }
-           }), 0);
+    report("parse", 1, all.size(),
+           least(all.size(),
+                 [&] {
+        parsed.clear();
+        for (auto const & t : all) {
+            parsed.push_back(evaluate::parse_workflow(t.predicted));
+            parsed.push_back(evaluate::parse_workflow(t.gold));
+        }
+    }),
+           0);
     std::vector<evaluate::similarity_request> requests(all.size());
     for (std::size_t i = 0; i != all.size(); ++i) {
         for (auto const & node : parsed[2 * i].value().nodes)
@@ -103,7 +109,7 @@ int run(std::filesystem::path const & folder, char const * pairs_file) {
                            {"similarities", similarities.matrices[i].values}});
         std::ofstream(pairs_file) << out;
     }
-    for (std::size_t const threads : {1, 2}) {
+    for (auto const threads : std::vector<std::size_t>{1, 2}) {
         lathe::thread_pool executor(threads);
         std::vector<evaluate::reference_score> scores;
         auto const time = least(pairs.size(), [&] { scores = evaluate::reference_scores(executor, pairs); });

@@ -76,7 +76,8 @@ public:
     }
     [[nodiscard]] std::optional<std::string> gold() const {
         if (auto const * const turns = find("conversations")) {
-            if (!turns->is_array() || turns->empty() || !turns->back().is_object() || !turns->back().contains("content"))
+            if (!turns->is_array() || turns->empty() || !turns->back().is_object()
+                || !turns->back().contains("content"))
                 reject("conversations", lathe::reflect::shown(*turns), "a list of objects, the last with a 'content'");
             return text_of(turns->back()["content"], "conversations: content");
         }
@@ -119,7 +120,8 @@ std::vector<workflow_texts> read_worfbench(fs::path const & gold, fs::path const
             record.reject("gid", "'" + lathe::io::printable(gid) + "' twice", "each once");
         gold_texts.push_back(std::move(texts));
     }
-    bool const named = std::ranges::any_of(predictions, [](json const & p) { return p.is_object() && p.contains("gid"); });
+    bool const named =
+        std::ranges::any_of(predictions, [](json const & p) { return p.is_object() && p.contains("gid"); });
     if (!named && golds.size() != predictions.size())
         throw lathe::mismatch_error{predicted.string() + ": found " + std::to_string(predictions.size())
                                     + " predictions, expected " + std::to_string(golds.size())

@@ -27,7 +27,8 @@ struct worfeval_settings {
 } // namespace
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::worfeval_settings, gold, predicted, embeddings, strings, embedder, conformance, html);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::worfeval_settings, gold, predicted, embeddings, strings, embedder, conformance,
+                        html);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::worfeval_settings> = lathe::reflect::help_table({
     {"gold", "gold workflows as WorFBench has them, .json or .jsonl; may be repeated, each with its --predicted"},
@@ -115,8 +116,9 @@ embedded_texts hash_nodes(std::vector<scored_sample> const & samples) {
 
 std::vector<scored_sample> read_samples(worfeval_settings const & s) {
     if (s.gold.empty() || s.gold.size() != s.predicted.size())
-        throw usage_error{"--predicted: found " + std::to_string(s.predicted.size()) + " files, expected one for each of "
-                          + std::to_string(s.gold.size()) + " given with --gold, and at least one"};
+        throw usage_error{"--predicted: found " + std::to_string(s.predicted.size())
+                          + " files, expected one for each of " + std::to_string(s.gold.size())
+                          + " given with --gold, and at least one"};
     std::vector<scored_sample> samples;
     for (std::size_t i = 0; i != s.gold.size(); ++i)
         for (auto & texts : read_worfbench(s.gold[i], s.predicted[i])) {
@@ -132,8 +134,8 @@ std::vector<scored_sample> read_samples(worfeval_settings const & s) {
 }
 
 /// Scores every sample. Pairs of workflows too large to compare become errors of their samples.
-void score(std::vector<scored_sample> & samples, embedded_texts const & texts, evaluate::worfeval_options const & options,
-           run_settings const & how) {
+void score(std::vector<scored_sample> & samples, embedded_texts const & texts,
+           evaluate::worfeval_options const & options, run_settings const & how) {
     auto const rows_of = [&](evaluate::workflow const & w) {
         std::vector<std::size_t> rows;
         for (auto const & node : w.nodes) {
@@ -164,9 +166,9 @@ void score(std::vector<scored_sample> & samples, embedded_texts const & texts, e
     backend_choice const choice{how.backend};
     auto const similarities =
         compute({how.threads, choice.device}, texts.table, requests, [&bar](lathe::progress const & p) {
-            bar(p);
-            return !interrupt_token{}.stop_requested();
-        });
+        bar(p);
+        return !interrupt_token{}.stop_requested();
+    });
     bar.clear();
     if (similarities.status == lathe::status::stopped)
         throw interrupted{};
@@ -193,7 +195,8 @@ scored_set average(std::string name, std::vector<scored_sample> const & samples,
             evaluate::averages_of(std::span<evaluate::strict_score const>{strict})};
 }
 /// The plain mean over sets, as the paper's tables have it.
-evaluate::worfeval_averages mean_of(std::vector<scored_set> const & sets, evaluate::worfeval_averages scored_set::* level) {
+evaluate::worfeval_averages mean_of(std::vector<scored_set> const & sets,
+                                    evaluate::worfeval_averages scored_set::* level) {
     evaluate::worfeval_averages mean;
     evaluate::mean_f_score node, graph, node_unfailed, graph_unfailed;
     for (auto const & s : sets) {
@@ -219,7 +222,8 @@ std::vector<scored_set> averages(std::vector<scored_sample> const & samples) {
         if (std::ranges::find(sets, s.set, &scored_set::name) == sets.end())
             sets.push_back(average(s.set, samples, s.set));
     if (sets.size() != 1) {
-        scored_set const mean{"mean of sets", mean_of(sets, &scored_set::reference), mean_of(sets, &scored_set::strict)};
+        scored_set const mean{"mean of sets", mean_of(sets, &scored_set::reference),
+                              mean_of(sets, &scored_set::strict)};
         sets.push_back(mean);
         sets.push_back(average("all pairs", samples, ""));
     }
@@ -228,7 +232,9 @@ std::vector<scored_set> averages(std::vector<scored_sample> const & samples) {
 
 // ---- reports --------------------------------------------------------------------------------------------------------
 
-json report(evaluate::f_score const & s) { return {{"precision", s.precision}, {"recall", s.recall}, {"f1_score", s.f1}}; }
+json report(evaluate::f_score const & s) {
+    return {{"precision", s.precision}, {"recall", s.recall}, {"f1_score", s.f1}};
+}
 json report(evaluate::worfeval_averages const & a) {
     bool const failed = a.failed != 0;
     return {{"pairs", a.pairs},
@@ -263,16 +269,24 @@ json report(evaluate::reference_score const & s) {
     auto node = outcome_of(s.node), whole = outcome_of(s.graph);
     if (s.node.outcome == evaluate::outcome::scored) {
         node.update(report(s.node.score));
-        node.update({{"length", s.node.length}, {"predicted", s.node.predicted}, {"gold", s.node.gold},
-                     {"orders", s.node.orders}, {"unique", s.node.unique}, {"matches", report(s.node.matches)}});
+        node.update({{"length", s.node.length},
+                     {"predicted", s.node.predicted},
+                     {"gold", s.node.gold},
+                     {"orders", s.node.orders},
+                     {"unique", s.node.unique},
+                     {"matches", report(s.node.matches)}});
     }
     if (s.graph.outcome == evaluate::outcome::scored) {
         auto common = json::array();
         for (auto const & e : s.graph.common)
             common.push_back(report(e));
         whole.update(report(s.graph.score));
-        whole.update({{"component", s.graph.component}, {"predicted", s.graph.predicted}, {"gold", s.graph.gold},
-                      {"unique", s.graph.unique}, {"matches", report(s.graph.matches)}, {"common", std::move(common)}});
+        whole.update({{"component", s.graph.component},
+                      {"predicted", s.graph.predicted},
+                      {"gold", s.graph.gold},
+                      {"unique", s.graph.unique},
+                      {"matches", report(s.graph.matches)},
+                      {"common", std::move(common)}});
     }
     return {{"node", std::move(node)}, {"graph", std::move(whole)}};
 }
@@ -283,10 +297,19 @@ json report(evaluate::strict_score const & s) {
     auto const sizes = [](evaluate::common_sizes const & c) {
         return json{{"mcis", c.mcis}, {"mccis", c.mccis}, {"lcc_mapped", c.lcc_mapped}, {"optimal", c.optimal}};
     };
-    j.update({{"predicted", s.predicted}, {"gold", s.gold}, {"matched", s.matched}, {"weight", s.weight},
-              {"unique", s.unique}, {"matches", report(s.matches)}, {"chain", report(s.chain)},
-              {"chain_length", s.chain_length}, {"chain_nodes", s.chain_nodes}, {"graph", report(s.graph)},
-              {"common", sizes(s.common)}, {"with_markers", sizes(s.with_markers)}, {"common_nodes", s.common_nodes}});
+    j.update({{"predicted", s.predicted},
+              {"gold", s.gold},
+              {"matched", s.matched},
+              {"weight", s.weight},
+              {"unique", s.unique},
+              {"matches", report(s.matches)},
+              {"chain", report(s.chain)},
+              {"chain_length", s.chain_length},
+              {"chain_nodes", s.chain_nodes},
+              {"graph", report(s.graph)},
+              {"common", sizes(s.common)},
+              {"with_markers", sizes(s.with_markers)},
+              {"common_nodes", s.common_nodes}});
     return j;
 }
 json report(scored_sample const & s, bool reference, bool strict) {
@@ -327,7 +350,8 @@ std::string table(std::string_view title, std::vector<scored_set> const & sets, 
     for (auto const & s : sets)
         width = std::max(width, lathe::io::printable(s.name).size());
     std::string text{title};
-    text += "\n" + padded("set", width) + "  pairs  skipped  errors  chain P       R      F1  graph P       R      F1\n";
+    text +=
+        "\n" + padded("set", width) + "  pairs  skipped  errors  chain P       R      F1  graph P       R      F1\n";
     bool starred = false;
     for (auto const & s : sets) {
         auto const & a = level == conformance_level::reference ? s.reference : s.strict;

@@ -133,7 +133,8 @@ std::string drawing(evaluate::workflow const & w, std::vector<graph::vertex> con
                + "/><text x=\"" + number(x + 6) + "\" y=\"" + number(y + 15) + "\">"
                + escaped(number(v) + ": " + shortened(w.nodes[v], 22)) + "</text><text class=\"note\" x=\""
                + number(x + 6) + "\" y=\"" + number(y + 30) + "\">"
-               + (matched ? "match " + number(std::size_t{match_of[v]} + 1) : std::string{"no partner"}) + "</text></g>";
+               + (matched ? "match " + number(std::size_t{match_of[v]} + 1) : std::string{"no partner"})
+               + "</text></g>";
     }
     return svg + "</svg>";
 }
@@ -176,9 +177,10 @@ std::string scores(scored_sample const & s) {
     std::string html = "<table><tr><th></th><th>P</th><th>R</th><th>F1</th><th>nodes</th></tr>";
     html += "<tr><th>reference, chain</th>"
             + result_of(node.outcome, node.error, node.score, of(node.length, node.predicted, node.gold)) + "</tr>";
-    html += "<tr><th>strict, chain</th>"
-            + result_of(strict.outcome, strict.error, strict.chain,
-                        of(strict.chain_length, strict.predicted, strict.gold)) + "</tr>";
+    html +=
+        "<tr><th>strict, chain</th>"
+        + result_of(strict.outcome, strict.error, strict.chain, of(strict.chain_length, strict.predicted, strict.gold))
+        + "</tr>";
     html += "<tr><th>reference, graph</th>"
             + result_of(whole.outcome, whole.error, whole.score, of(whole.component, whole.predicted, whole.gold))
             + "</tr>";
@@ -189,8 +191,15 @@ std::string scores(scored_sample const & s) {
             + "</tr></table>";
     auto const steps = [&](std::string_view name, std::vector<evaluate::score_step> const & all) {
         for (auto const & step : all)
-            html.append("<li>").append(name).append(" ").append(number(step.before)).append(" &rarr; ")
-                .append(number(step.after)).append(": ").append(words_for(step.why)).append("</li>");
+            html.append("<li>")
+                .append(name)
+                .append(" ")
+                .append(number(step.before))
+                .append(" &rarr; ")
+                .append(number(step.after))
+                .append(": ")
+                .append(words_for(step.why))
+                .append("</li>");
     };
     html += "<ul>";
     steps("chain", s.scores.node_steps);
@@ -203,7 +212,10 @@ std::string lost_edges(std::string_view whose, std::vector<evaluate::edge_detail
         if (e.reference == edge_fate::kept && e.strict == edge_fate::kept)
             continue;
         html += "<li>(" + number(e.edge.from) + ", " + number(e.edge.to) + ") ";
-        html.append("reference: ").append(words_for(e.reference)).append("; strict: ").append(words_for(e.strict))
+        html.append("reference: ")
+            .append(words_for(e.reference))
+            .append("; strict: ")
+            .append(words_for(e.strict))
             .append("</li>");
     }
     return html.empty() ? html : "<h4>Edges of the " + std::string{whose} + "</h4><ul>" + html + "</ul>";
@@ -250,8 +262,8 @@ std::string section(scored_sample const & s, conformance_level level) {
     bool const differ = !e.node_steps.empty() || !e.graph_steps.empty();
     std::string html = "<details><summary>" + escaped(s.set + ": " + s.id);
     html += " &mdash; chain " + number(e.reference.node.score.f1) + " / " + number(e.strict.chain.f1) + ", graph "
-            + number(e.reference.graph.score.f1) + " / " + number(e.strict.graph.f1)
-            + (differ ? " <b>differ</b>" : "") + "</summary>" + scores(s) + "<div class=\"pair\"><div><h4>prediction</h4>";
+            + number(e.reference.graph.score.f1) + " / " + number(e.strict.graph.f1) + (differ ? " <b>differ</b>" : "")
+            + "</summary>" + scores(s) + "<div class=\"pair\"><div><h4>prediction</h4>";
     html += s.predicted ? drawing(*s.predicted, numbers.predicted, fates_at(*s.predicted, e.predicted_edges, level))
                         : "<p>no workflow</p>";
     html += "</div><div><h4>gold</h4>";
@@ -265,47 +277,34 @@ struct look {
     char const * colour;
     char const * dashes;
 };
-constexpr look looks[] = {{edge_fate::kept, "#1a7f37", "none"},      {edge_fate::outside, "#8c959f", "2 3"},
-                          {edge_fate::unmatched, "#8c959f", "6 4"},  {edge_fate::missing, "#cf222e", "6 4"},
+constexpr look looks[] = {{edge_fate::kept, "#1a7f37", "none"},         {edge_fate::outside, "#8c959f", "2 3"},
+                          {edge_fate::unmatched, "#8c959f", "6 4"},     {edge_fate::missing, "#cf222e", "6 4"},
                           {edge_fate::other_numbers, "#bc4c00", "2 3"}, {edge_fate::left_out, "#8250df", "6 4"}};
 
 } // namespace
 
 std::string_view words_for(departure why) {
     switch (why) {
-    case departure::reference_fails:
-        return "the authors' program ends with an exception";
-    case departure::strict_fails:
-        return "the gold workflow cannot be scored";
-    case departure::floor:
-        return "a chain counts one node even if nothing matches";
-    case departure::orders:
-        return "only the first topological orders are looked at, or the listed one alone";
-    case departure::indices:
-        return "edges are compared by the numbers of their ends, not through the matching";
-    case departure::matching:
-        return "another matching is taken (a tie, or a marker matched with a subtask)";
+    case departure::reference_fails: return "the authors' program ends with an exception";
+    case departure::strict_fails: return "the gold workflow cannot be scored";
+    case departure::floor: return "a chain counts one node even if nothing matches";
+    case departure::orders: return "only the first topological orders are looked at, or the listed one alone";
+    case departure::indices: return "edges are compared by the numbers of their ends, not through the matching";
+    case departure::matching: return "another matching is taken (a tie, or a marker matched with a subtask)";
     case departure::component:
         return "the largest connected component counts, not an induced subgraph: extra edges cost nothing";
-    case departure::markers:
-        return "START and END count as nodes";
+    case departure::markers: return "START and END count as nodes";
     }
     return "";
 }
 std::string_view words_for(edge_fate fate) {
     switch (fate) {
-    case edge_fate::kept:
-        return "common";
-    case edge_fate::outside:
-        return "an end is no node";
-    case edge_fate::unmatched:
-        return "an end has no partner";
-    case edge_fate::missing:
-        return "not in the other graph";
-    case edge_fate::other_numbers:
-        return "in the other graph under other numbers";
-    case edge_fate::left_out:
-        return "an end is outside the common subgraph";
+    case edge_fate::kept: return "common";
+    case edge_fate::outside: return "an end is no node";
+    case edge_fate::unmatched: return "an end has no partner";
+    case edge_fate::missing: return "not in the other graph";
+    case edge_fate::other_numbers: return "in the other graph under other numbers";
+    case edge_fate::left_out: return "an end is outside the common subgraph";
     }
     return "";
 }
@@ -315,18 +314,20 @@ std::string worfeval_page(std::string_view title, std::vector<scored_set> const 
     std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
                        "'unsafe-inline'\"><title>";
-    html += escaped(title) + "</title><style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:"
-                             "8px 0}td,th{padding:2px 8px;border:1px solid #d0d7de;text-align:right}th{text-align:left}"
-                             "summary{cursor:pointer;padding:3px 0}.pair{display:flex;gap:24px;overflow-x:auto}svg text{"
-                             "font:12px sans-serif}svg .note{font-size:10px;fill:#57606a}svg path{fill:none;stroke-width:"
-                             "1.6}.matched{stroke:#57606a}.alone{fill:#fff;stroke:#8c959f;stroke-dasharray:4 3}";
+    html += escaped(title)
+            + "</title><style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:"
+              "8px 0}td,th{padding:2px 8px;border:1px solid #d0d7de;text-align:right}th{text-align:left}"
+              "summary{cursor:pointer;padding:3px 0}.pair{display:flex;gap:24px;overflow-x:auto}svg text{"
+              "font:12px sans-serif}svg .note{font-size:10px;fill:#57606a}svg path{fill:none;stroke-width:"
+              "1.6}.matched{stroke:#57606a}.alone{fill:#fff;stroke:#8c959f;stroke-dasharray:4 3}";
     std::string markers, legend;
     for (auto const & [fate, colour, dashes] : looks) {
         auto const name = std::string{lathe::reflect::name_of(fate)};
         html += "svg path." + name + "{stroke:" + colour + ";stroke-dasharray:" + dashes + "}";
-        markers += "<marker id=\"" + name + "\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" "
-                   "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" style=\"fill:" + colour
-                   + ";stroke:none\"/></marker>";
+        markers += "<marker id=\"" + name
+                   + "\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" "
+                     "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" style=\"fill:"
+                   + colour + ";stroke:none\"/></marker>";
         legend.append("<li style=\"color:").append(colour).append("\">").append(words_for(fate)).append("</li>");
     }
     html += "</style></head><body><svg width=\"0\" height=\"0\" style=\"position:absolute\"><defs>" + markers

@@ -4,6 +4,9 @@
 #include <lathe/cluster/fuzzy_c_means.hpp>
 #include <lathe/core/ops.hpp>
 #include <lathe/core/window.hpp>
+#include <lathe/evaluate/hashing_embedder.hpp>
+#include <lathe/evaluate/workflow_graph.hpp>
+#include <lathe/evaluate/worfeval_explanation.hpp>
 #include <lathe/linalg/cholesky.hpp>
 #include <lathe/linalg/svd.hpp>
 #include <lathe/merge/adamerging.hpp>

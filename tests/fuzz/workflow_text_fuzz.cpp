@@ -67,8 +67,7 @@ public:
         workflow w;
         w.nodes.emplace_back("START");
         for (std::size_t begin = 0, end = 0; begin <= text_.size(); begin = end + 1) {
-            for (end = begin; end < text_.size() && at(end) != '\n'; ++end) {
-            }
+            for (end = begin; end < text_.size() && at(end) != '\n'; ++end) {}
             for (auto k = begin; k + 3 < end; ++k)
                 if (digit_value(at(k)) >= 0 && (at(k + 1) == ':' || at(k + 1) == '.') && at(k + 2) == ' ') {
                     auto first = k + 3, last = end;

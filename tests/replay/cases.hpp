@@ -23,15 +23,13 @@ struct recorded_case {
 
 /// The cases of a folder; none if it is not of this kind. \throws failure, lathe::error
 template <class Backend> std::vector<recorded_case> merge_cases(fs::path const & folder);
-<<<<<<< HEAD
 template <class Backend> std::vector<recorded_case> watermark_cases(fs::path const & folder);
-=======
 /// lathe::evaluate::similarities on a backend with so many threads.
 using similarity_runner = std::function<lathe::evaluate::similarity_result(
-    lathe::evaluate::embedding_table const &, std::span<lathe::evaluate::similarity_request const>, std::size_t threads)>;
-/// Of workflow evaluation: a folder with some of samples.jsonl, aggregate.json, golds.jsonl, similarity_check.json (with
-/// their embeddings), synthetic.jsonl, matching.json, topological_orders.json.
+    lathe::evaluate::embedding_table const &, std::span<lathe::evaluate::similarity_request const>,
+    std::size_t threads)>;
+/// Of workflow evaluation: a folder with some of samples.jsonl, aggregate.json, golds.jsonl, similarity_check.json
+/// (with their embeddings), synthetic.jsonl, matching.json, topological_orders.json.
 std::vector<recorded_case> worfeval_cases(fs::path const & folder, similarity_runner const & similarities);
->>>>>>> main
 
 } // namespace lathe_replay

@@ -75,8 +75,12 @@ public:
         if (found.is_object() && recorded.is_object()) // the order of fields is nobody's business
             expect_fields(name, found, recorded);
         else if (found != recorded)
-            problems_.append(problems_.empty() ? "" : "; ").append(name).append(": found ")
-                .append(found.dump()).append(", recorded ").append(recorded.dump());
+            problems_.append(problems_.empty() ? "" : "; ")
+                .append(name)
+                .append(": found ")
+                .append(found.dump())
+                .append(", recorded ")
+                .append(recorded.dump());
     }
     /// Of the recorded fields those that are found; `passed_over` need not be.
     void expect_fields(std::string const & name, json const & found, json const & recorded,
@@ -92,8 +96,8 @@ public:
 
 // ---- all matchings of the largest weight ----------------------------------------------------------------------------
 
-/// Calls f(partners) for each of them until there were `cap`; \returns how many there were. Asks for every partial choice
-/// what the rest can still weigh.
+/// Calls f(partners) for each of them until there were `cap`; \returns how many there were. Asks for every partial
+/// choice what the rest can still weigh.
 template <class F>
 std::size_t each_optimal_matching(std::size_t rows, std::size_t cols, std::vector<float> const & similarities,
                                   std::size_t cap, F && f) {
@@ -149,15 +153,26 @@ template <class Score> json outcome_of(Score const & s) {
 json to_json(evaluate::reference_node_score const & s) {
     auto j = outcome_of(s);
     if (s.outcome == evaluate::outcome::scored)
-        j.update({{"precision", s.score.precision}, {"recall", s.score.recall}, {"f1", s.score.f1}, {"l", s.length},
-                  {"n_pred", s.predicted}, {"n_gold", s.gold}, {"orders_used", s.orders}, {"match_calls", s.orders}});
+        j.update({{"precision", s.score.precision},
+                  {"recall", s.score.recall},
+                  {"f1", s.score.f1},
+                  {"l", s.length},
+                  {"n_pred", s.predicted},
+                  {"n_gold", s.gold},
+                  {"orders_used", s.orders},
+                  {"match_calls", s.orders}});
     return j;
 }
 json to_json(evaluate::reference_graph_score const & s) {
     auto j = outcome_of(s);
     if (s.outcome == evaluate::outcome::scored)
-        j.update({{"precision", s.score.precision}, {"recall", s.score.recall}, {"f1", s.score.f1}, {"k", s.component},
-                  {"n_pred", s.predicted}, {"n_gold", s.gold}, {"mapping", to_json(s.matches)},
+        j.update({{"precision", s.score.precision},
+                  {"recall", s.score.recall},
+                  {"f1", s.score.f1},
+                  {"k", s.component},
+                  {"n_pred", s.predicted},
+                  {"n_gold", s.gold},
+                  {"mapping", to_json(s.matches)},
                   {"common_edges", to_json(s.common)}});
     return j;
 }
@@ -171,9 +186,15 @@ json to_json(evaluate::strict_score const & s) {
     if (s.outcome != evaluate::outcome::scored)
         return j;
     j.update(to_json(s.common));
-    j.update({{"mapping", to_json(s.matches)}, {"weight_q24", s.weight}, {"matched", s.matched},
-              {"n_pred", s.predicted}, {"n_gold", s.gold}, {"chain_l", s.chain_length}, {"chain", to_json(s.chain)},
-              {"mcis_prf", to_json(s.graph)}, {"with_markers", to_json(s.with_markers)}});
+    j.update({{"mapping", to_json(s.matches)},
+              {"weight_q24", s.weight},
+              {"matched", s.matched},
+              {"n_pred", s.predicted},
+              {"n_gold", s.gold},
+              {"chain_l", s.chain_length},
+              {"chain", to_json(s.chain)},
+              {"mcis_prf", to_json(s.graph)},
+              {"with_markers", to_json(s.with_markers)}});
     return j;
 }
 
@@ -259,7 +280,8 @@ public:
                                : batches_[threads][s.request - 1].view()};
     }
     /// Cosines of pairs of rows before they are clamped: of x with y, and of x with -y.
-    [[nodiscard]] std::vector<float> cosines(std::span<std::array<std::size_t, 2> const> pairs, std::size_t threads) const {
+    [[nodiscard]] std::vector<float> cosines(std::span<std::array<std::size_t, 2> const> pairs,
+                                             std::size_t threads) const {
         auto both = table_;
         for (auto const x : table_.values)
             both.values.push_back(-x);
@@ -283,18 +305,18 @@ void judge_ties(judge & j, json const & recorded, evaluate::workflow_pair const 
         pair.predicted->nodes.size(), gold.size(),
         {pair.similarities.data, pair.similarities.data + pair.similarities.rows * pair.similarities.cols}, cap,
         [&](std::vector<graph::vertex> const & partner) {
-            std::set<graph::vertex> taken(partner.begin(), partner.end());
-            graph::disjoint_sets sets(pair.predicted->nodes.size());
-            std::size_t largest = 1;
-            for (auto const & e : pair.predicted->edges)
-                if (e.from < partner.size() && e.to < partner.size() && partner[e.from] != graph::none
-                    && partner[e.to] != graph::none && taken.contains(e.from) && taken.contains(e.to)
-                    && std::ranges::find(pair.gold->edges, e) != pair.gold->edges.end()) {
-                    sets.unite(e.from, e.to);
-                    largest = std::max(largest, sets.size(e.from));
-                }
-            components.insert(largest);
-        });
+        std::set<graph::vertex> taken(partner.begin(), partner.end());
+        graph::disjoint_sets sets(pair.predicted->nodes.size());
+        std::size_t largest = 1;
+        for (auto const & e : pair.predicted->edges)
+            if (e.from < partner.size() && e.to < partner.size() && partner[e.from] != graph::none
+                && partner[e.to] != graph::none && taken.contains(e.from) && taken.contains(e.to)
+                && std::ranges::find(pair.gold->edges, e) != pair.gold->edges.end()) {
+                sets.unite(e.from, e.to);
+                largest = std::max(largest, sets.size(e.from));
+            }
+        components.insert(largest);
+    });
     j.expect("ties.graph_optimal_matchings", of_graph, recorded.at("graph_optimal_matchings"));
     if (score.graph.outcome == evaluate::outcome::scored)
         j.expect("graph matching is unique", score.graph.unique, of_graph == 1);
@@ -333,15 +355,15 @@ void judge_ties(judge & j, json const & recorded, evaluate::workflow_pair const 
     std::vector<graph::vertex> values(rows.size()), tails;
     auto const of_nodes =
         each_optimal_matching(rows.size(), cols.size(), part, cap, [&](std::vector<graph::vertex> const & partner) {
-            std::size_t best = 1;
-            for (auto const & place : places) {
-                for (std::size_t i = 0; i != rows.size(); ++i)
-                    values[i] = partner[i] == graph::none ? graph::none : place[partner[i]];
-                best = std::max(best, graph::longest_increasing_length(values, tails));
-            }
-            shortest = std::min(shortest, best);
-            longest = std::max(longest, best);
-        });
+        std::size_t best = 1;
+        for (auto const & place : places) {
+            for (std::size_t i = 0; i != rows.size(); ++i)
+                values[i] = partner[i] == graph::none ? graph::none : place[partner[i]];
+            best = std::max(best, graph::longest_increasing_length(values, tails));
+        }
+        shortest = std::min(shortest, best);
+        longest = std::max(longest, best);
+    });
     j.expect("ties.node_optimal_matchings", of_nodes, recorded.at("node_optimal_matchings"));
     if (score.node.outcome == evaluate::outcome::scored)
         j.expect("node matching is unique", score.node.unique, of_nodes == 1);
@@ -478,8 +500,8 @@ result judge_synthetic(json const & line, evaluate::similarity_matrix const & ra
     found.update(conflicts_of(pair, matched));
     found["lis_text_order"] = graph::longest_increasing_length(strict.matches, tails);
     matched.push_back({0, 0});
-    matched.push_back({static_cast<graph::vertex>(predicted.nodes.size() - 1),
-                       static_cast<graph::vertex>(gold.nodes.size() - 1)});
+    matched.push_back(
+        {static_cast<graph::vertex>(predicted.nodes.size() - 1), static_cast<graph::vertex>(gold.nodes.size() - 1)});
     found["with_markers"].update(conflicts_of(pair, matched));
     if (expected.at("strict").contains("topological_orders")) {
         graph::topological_orders orders(gold.nodes.size(), gold.edges);
@@ -499,8 +521,8 @@ result judge_synthetic(json const & line, evaluate::similarity_matrix const & ra
     std::set<std::size_t> sizes;
     auto const count =
         each_optimal_matching(raw.rows, raw.cols, clamped, cap, [&](std::vector<graph::vertex> const & partner) {
-            sizes.insert(partner.size() - static_cast<std::size_t>(std::ranges::count(partner, graph::none)));
-        });
+        sizes.insert(partner.size() - static_cast<std::size_t>(std::ranges::count(partner, graph::none)));
+    });
     j.expect("matching_full.optimal_matchings", count, whole.at("optimal_matchings"));
     if (count != cap)
         j.expect("matching_full.cardinality", sizes, whole.at("cardinality"));
@@ -568,15 +590,15 @@ std::vector<recorded_case> worfeval_cases(fs::path const & folder, similarity_ru
         if (has("aggregate.json") && has("samples.jsonl")) {
             auto const averages = read_json(folder / "aggregate.json");
             for (auto const & [set, recorded] : averages.items())
-                add("averages/" + set, "worfeval", [all, recorded = recorded](std::size_t threads) {
-                    return judge_averages(*all, recorded, threads);
+                add("averages/" + set, "worfeval", [all, entry = recorded](std::size_t threads) {
+                    return judge_averages(*all, entry, threads);
                 });
         }
         if (has("similarity_check.json"))
             add("similarity_check", "similarities",
                 [all, triples = read_json(folder / "similarity_check.json").at("triples")](std::size_t threads) {
-                    return judge_cosines(*all, triples, threads);
-                });
+                return judge_cosines(*all, triples, threads);
+            });
     }
     if (has("synthetic.jsonl")) {
         std::shared_ptr<lathe::checkpoint> const file =

@@ -14,8 +14,8 @@ struct backend_settings {
     std::string_view device = {};
 };
 
-/// evaluate::similarities on a backend made for the call. Backend is one of `backends`; `go_on` is told how many requests
-/// are done, and says false to stop. Defined and instantiated in compiled/similarity.cpp.
+/// evaluate::similarities on a backend made for the call. Backend is one of `backends`; `go_on` is told how many
+/// requests are done, and says false to stop. Defined and instantiated in compiled/similarity.cpp.
 /// \throws as evaluate::similarities; what the backend throws
 template <class Backend>
 evaluate::similarity_result similarities_on(backend_settings const & where, evaluate::embedding_table const & table,

@@ -46,16 +46,11 @@ struct utf8_character {
 constexpr utf8_character first_character(std::string_view text) noexcept {
     auto const byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
     switch (utf8_length(text)) {
-    case 1:
-        return {byte(0), 1};
-    case 2:
-        return {(byte(0) & 0x1fu) << 6 | (byte(1) & 0x3fu), 2};
-    case 3:
-        return {(byte(0) & 0x0fu) << 12 | (byte(1) & 0x3fu) << 6 | (byte(2) & 0x3fu), 3};
-    case 4:
-        return {(byte(0) & 0x07u) << 18 | (byte(1) & 0x3fu) << 12 | (byte(2) & 0x3fu) << 6 | (byte(3) & 0x3fu), 4};
-    default:
-        return {utf8_character::invalid, 1};
+    case 1: return {byte(0), 1};
+    case 2: return {(byte(0) & 0x1fu) << 6 | (byte(1) & 0x3fu), 2};
+    case 3: return {(byte(0) & 0x0fu) << 12 | (byte(1) & 0x3fu) << 6 | (byte(2) & 0x3fu), 3};
+    case 4: return {(byte(0) & 0x07u) << 18 | (byte(1) & 0x3fu) << 12 | (byte(2) & 0x3fu) << 6 | (byte(3) & 0x3fu), 4};
+    default: return {utf8_character::invalid, 1};
     }
 }
 /// The last character of `text`, which is not empty. Reading forward and backward cut a text the same way.

@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Cosines of embedded texts, for many pairs of lists at once: what workflow evaluation and text comparison ask a
+/// \file  Cosines of embedded texts, for many pairs of lists at once: what workflow evaluation and text comparison ask
+/// a
 ///        backend for.
 #include <lathe/core/control.hpp>
 #include <lathe/core/ops.hpp>
@@ -32,8 +33,8 @@ struct similarity_matrix {
 };
 
 struct similarity_options {
-    /// What one more product of matrices costs a backend, in multiplications: requests share a product while the cosines
-    /// in it that nobody asked for cost less. Some 10^7 for a device.
+    /// What one more product of matrices costs a backend, in multiplications: requests share a product while the
+    /// cosines in it that nobody asked for cost less. Some 10^7 for a device.
     std::size_t call_cost = std::size_t{1} << 18;
 };
 
@@ -59,7 +60,9 @@ template <real T, class B> class row_products {
     static bool computes(B & be) {
         if constexpr (!matrix_space<B, T>)
             return false;
-        else if constexpr (requires { { be.template supports<T>() } -> std::convertible_to<bool>; })
+        else if constexpr (requires {
+                               { be.template supports<T>() } -> std::convertible_to<bool>;
+                           })
             return be.template supports<T>();
         else
             return true;
@@ -69,8 +72,8 @@ template <real T, class B> class row_products {
         auto * out = to.data();
         for (auto const r : which)
             for (auto const x : table_.row(r))
-                *out++ = std::same_as<T, double> ? static_cast<T>(x)
-                                                 : static_cast<T>(static_cast<double>(x) / norms_[r]);
+                *out++ =
+                    std::same_as<T, double> ? static_cast<T>(x) : static_cast<T>(static_cast<double>(x) / norms_[r]);
     }
 
 public:
@@ -163,8 +166,7 @@ public:
         auto const joint = times(rows_.members.size(), cols_.members.size());
         auto const apart = n * m + times(request.rows.size(), request.cols.size());
         if (n == 0 || m == 0
-            || (joint <= most_cosines
-                && times(joint - std::min(joint, apart), dimension_) <= call_cost_))
+            || (joint <= most_cosines && times(joint - std::min(joint, apart), dimension_) <= call_cost_))
             return true;
         rows_.shrink_to(n);
         cols_.shrink_to(m);

@@ -20,7 +20,8 @@ struct f_score {
     double precision = 0, recall = 0, f1 = 0;
     friend bool operator==(f_score const &, f_score const &) = default;
 };
-/// Of `common` among so many predicted and gold nodes; zeros for nothing in common. In the authors' order of operations.
+/// Of `common` among so many predicted and gold nodes; zeros for nothing in common. In the authors' order of
+/// operations.
 [[nodiscard]] inline f_score f_score_of(std::size_t common, std::size_t predicted, std::size_t gold) {
     if (common == 0)
         return {};
@@ -44,11 +45,13 @@ enum class common_graph : unsigned char {
 };
 
 struct worfeval_options {
-    double threshold = 0.6;           ///< a node matches another only if their similarity is greater; 2^-20 to 1
-    std::size_t orders = 20;          ///< reference: how many topological orders of the gold workflow are looked at
-    std::size_t one_order_from = 10;  ///< reference: workflows of so many nodes, markers counted, have one order: the list
+    double threshold = 0.6;  ///< a node matches another only if their similarity is greater; 2^-20 to 1
+    std::size_t orders = 20; ///< reference: how many topological orders of the gold workflow are looked at
+    std::size_t one_order_from =
+        10; ///< reference: workflows of so many nodes, markers counted, have one order: the list
     common_graph graph = common_graph::mcis; ///< strict: what the graph score counts
-    std::uint64_t steps = 1'000'000;  ///< strict: of one search for a subgraph, about 10 ns each; then it is not `optimal`
+    std::uint64_t steps =
+        1'000'000; ///< strict: of one search for a subgraph, about 10 ns each; then it is not `optimal`
 };
 
 /// A prediction, its gold workflow, and how similar the nodes of the one (rows) are to those of the other (columns). A
@@ -105,13 +108,14 @@ struct strict_score {
     std::string_view error; ///< what is wrong with the gold workflow: gold_unparseable, gold_edge_out_of_range,
                             ///< gold_cyclic, gold_empty
     std::size_t predicted = 0, gold = 0, matched = 0;
-    std::int64_t weight = 0; ///< of the matching, times graph::similarity_threshold::scale(): 2^24 for thresholds from 0.5 up
+    std::int64_t weight =
+        0; ///< of the matching, times graph::similarity_threshold::scale(): 2^24 for thresholds from 0.5 up
     bool unique = true;
     std::vector<graph::vertex> matches = {};
     std::size_t chain_length = 0;
     f_score chain;
-    std::vector<graph::vertex> chain_nodes = {}; ///< predicted subtasks that form such a chain, ascending
-    common_sizes common, with_markers;           ///< with_markers: START matched with START and END with END besides
+    std::vector<graph::vertex> chain_nodes = {};  ///< predicted subtasks that form such a chain, ascending
+    common_sizes common, with_markers;            ///< with_markers: START matched with START and END with END besides
     std::vector<graph::vertex> common_nodes = {}; ///< predicted positions, markers among them, of a common induced
                                                   ///< subgraph of with_markers.mcis nodes
     f_score graph;                                ///< of common[options.graph]
@@ -123,7 +127,8 @@ struct strict_score {
     return e.from < nodes && e.to < nodes;
 }
 /// The strict matching over all positions: subtasks as in `matches`, START with START, END with END.
-[[nodiscard]] inline std::vector<graph::vertex> matches_with_markers(std::span<graph::vertex const> matches, std::size_t gold) {
+[[nodiscard]] inline std::vector<graph::vertex> matches_with_markers(std::span<graph::vertex const> matches,
+                                                                     std::size_t gold) {
     std::vector<graph::vertex> partner{0};
     for (auto const m : matches)
         partner.push_back(m == graph::none ? graph::none : m + 1);
@@ -158,9 +163,9 @@ class worfeval_scorer {
     // Predicted nodes against gold nodes, both given by position.
     graph::matching const & match(workflow_pair const & pair, std::span<graph::vertex const> predicted,
                                   std::span<graph::vertex const> gold, graph::tie_rule rule) {
-        candidates_.assign(predicted.size(), gold.size(),
-                           [&](std::size_t i, std::size_t j) { return similarity(pair, predicted[i], gold[j]); },
-                           threshold_);
+        candidates_.assign(predicted.size(), gold.size(), [&](std::size_t i, std::size_t j) {
+            return similarity(pair, predicted[i], gold[j]);
+        }, threshold_);
         return solver_.solve(candidates_, rule);
     }
 
@@ -272,7 +277,8 @@ class worfeval_scorer {
         score.matches = found.right_of;
         take_edges(pair.predicted->edges, found.right_of, predicted_edges_);
         take_edges(pair.gold->edges, found.left_of, gold_edges_);
-        std::ranges::set_intersection(predicted_edges_, gold_edges_, std::back_inserter(score.common));
+        std::set_intersection(predicted_edges_.begin(), predicted_edges_.end(), gold_edges_.begin(), gold_edges_.end(),
+                              std::back_inserter(score.common));
         sets_.reset(score.predicted);
         for (auto const & e : score.common)
             sets_.unite(e.from, e.to);
@@ -289,7 +295,7 @@ class worfeval_scorer {
         for (auto const & e : edges)
             if (ends_inside(e, partner.size()) && partner[e.from] != graph::none && partner[e.to] != graph::none)
                 out.push_back(e);
-        std::ranges::sort(out);
+        std::sort(out.begin(), out.end());
         out.erase(std::unique(out.begin(), out.end()), out.end());
     }
 
@@ -301,7 +307,8 @@ class worfeval_scorer {
         for (auto v = first; v < last; ++v)
             out.push_back(static_cast<graph::vertex>(v));
     }
-    [[nodiscard]] common_sizes sizes_of(graph::matched_graphs const & both, std::vector<graph::vertex> * members) const {
+    [[nodiscard]] common_sizes sizes_of(graph::matched_graphs const & both,
+                                        std::vector<graph::vertex> * members) const {
         graph::common_subgraph_options const limits{options_.steps};
         auto const induced = graph::maximum_common_subgraph(both, limits);
         auto const connected = graph::maximum_common_connected_subgraph(both, limits);
@@ -329,8 +336,7 @@ public:
     static constexpr std::size_t most_subtasks = 16384;
 
     /// \throws option_error
-    explicit worfeval_scorer(worfeval_options const & options = {})
-        : options_{options}, threshold_{options.threshold} {
+    explicit worfeval_scorer(worfeval_options const & options = {}) : options_{options}, threshold_{options.threshold} {
         expects_option(options.orders != 0, "orders", "0", "at least 1");
     }
     [[nodiscard]] worfeval_options const & options() const noexcept { return options_; }
@@ -346,9 +352,9 @@ public:
     }
 
     /// As the paper defines the scores. Subtasks are matched once, to the largest weight, of several matchings the one
-    /// whose gold positions, read along the prediction, come first; the chain is the longest over all topological orders
-    /// of the gold workflow; the subgraph is induced. A gold workflow against itself scores 1. A prediction that is not
-    /// there scores 0. Predicted edges beyond the nodes are ignored, predicted cycles allowed.
+    /// whose gold positions, read along the prediction, come first; the chain is the longest over all topological
+    /// orders of the gold workflow; the subgraph is induced. A gold workflow against itself scores 1. A prediction that
+    /// is not there scores 0. Predicted edges beyond the nodes are ignored, predicted cycles allowed.
     ///
     /// Complexity: matching_solver's and chain_solver's; the subgraphs take exponential time at worst, bounded by
     /// options.steps. \throws as reference()
@@ -389,8 +395,7 @@ public:
         auto partner = matches_with_markers(score.matches, score.gold);
         auto const & edges = pair.predicted->edges;
         auto const n = pair.gold->nodes.size();
-        score.with_markers =
-            sizes_of(graph::matched_graphs(partner, n, edges, pair.gold->edges), &score.common_nodes);
+        score.with_markers = sizes_of(graph::matched_graphs(partner, n, edges, pair.gold->edges), &score.common_nodes);
         partner.front() = partner.back() = graph::none;
         score.common = sizes_of(graph::matched_graphs(partner, n, edges, pair.gold->edges), nullptr);
         score.graph = f_score_of(score.common[options_.graph], score.predicted, score.gold);

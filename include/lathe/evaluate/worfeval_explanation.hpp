@@ -43,7 +43,7 @@ struct edge_detail {
 struct worfeval_explanation {
     reference_score reference;
     strict_score strict;
-    std::vector<score_step> node_steps, graph_steps; ///< only steps that change the f1
+    std::vector<score_step> node_steps, graph_steps;      ///< only steps that change the f1
     std::vector<edge_detail> predicted_edges, gold_edges; ///< as listed; empty if there is no matching to explain them
 };
 
@@ -72,14 +72,16 @@ class worfeval_explainer {
         auto f1 = reference.score.f1;
         if (!add_failures(all.node_steps, reference.outcome, f1, all.strict, all.strict.chain.f1))
             return;
-        auto const matched = reference.matches.size()
-                             - static_cast<std::size_t>(std::ranges::count(reference.matches, graph::none));
+        auto const matched =
+            reference.matches.size()
+            - static_cast<std::size_t>(std::count(reference.matches.begin(), reference.matches.end(), graph::none));
         add_step(all.node_steps, departure::floor, f1, matched == 0 ? 0 : f1);
         gold_graph_.assign(pair.gold->nodes.size(), pair.gold->edges);
         auto const length = chains_.solve(reference.matches, gold_graph_).size();
         add_step(all.node_steps, departure::orders, f1, f_score_of(length, reference.predicted, reference.gold).f1);
         auto const unmarked = std::min({length, all.strict.predicted, all.strict.gold});
-        add_step(all.node_steps, departure::markers, f1, f_score_of(unmarked, all.strict.predicted, all.strict.gold).f1);
+        add_step(all.node_steps, departure::markers, f1,
+                 f_score_of(unmarked, all.strict.predicted, all.strict.gold).f1);
         add_step(all.node_steps, departure::matching, f1, all.strict.chain.f1);
     }
     void explain_graph(workflow_pair const & pair, worfeval_explanation & all) {
@@ -96,7 +98,8 @@ class worfeval_explainer {
             add_step(all.graph_steps, departure::indices, f1,
                      f1_of(graph::largest_common_component(mapped).items.size()));
             add_step(all.graph_steps, departure::matching, f1, f1_of(all.strict.with_markers.lcc_mapped));
-            add_step(all.graph_steps, departure::component, f1, f1_of(all.strict.with_markers[scorer_.options().graph]));
+            add_step(all.graph_steps, departure::component, f1,
+                     f1_of(all.strict.with_markers[scorer_.options().graph]));
             add_step(all.graph_steps, departure::markers, f1, all.strict.graph.f1);
             partner = matches_with_markers(all.strict.matches, all.strict.gold);
         }
@@ -113,7 +116,7 @@ class worfeval_explainer {
             return back;
         };
         auto const sorted = [](std::vector<graph::arc> edges) {
-            std::ranges::sort(edges);
+            std::sort(edges.begin(), edges.end());
             return edges;
         };
         auto const fate = [](graph::arc const & e, std::span<graph::vertex const> map, std::size_t nodes,
@@ -124,12 +127,15 @@ class worfeval_explainer {
                 return edge_fate::unmatched;
             if (is_kept())
                 return edge_fate::kept;
-            return std::ranges::binary_search(other, graph::arc{map[e.from], map[e.to]}) ? otherwise : edge_fate::missing;
+            return std::binary_search(other.begin(), other.end(), graph::arc{map[e.from], map[e.to]})
+                       ? otherwise
+                       : edge_fate::missing;
         };
         auto const & reference = all.reference.graph;
         auto const p = pair.predicted->nodes.size(), g = pair.gold->nodes.size();
         auto const edges_p = sorted(pair.predicted->edges), edges_g = sorted(pair.gold->edges);
-        auto const reference_back = inverse(reference.matches, g), strict_back = inverse(partner, partner.empty() ? 0 : g);
+        auto const reference_back = inverse(reference.matches, g),
+                   strict_back = inverse(partner, partner.empty() ? 0 : g);
         std::vector<bool> member_p(p, false), member_g(g, false);
         if (!partner.empty())
             for (auto const v : all.strict.common_nodes) {
@@ -140,17 +146,16 @@ class worfeval_explainer {
                                  auto const & strict_map, auto const & other, std::vector<bool> const & member,
                                  std::vector<edge_detail> & out) {
             for (auto const & e : edges)
-                out.push_back(
-                    {e,
-                     fate(e, reference_map, nodes, other,
-                          [&] { return std::ranges::binary_search(reference.common, e); }, edge_fate::other_numbers),
-                     fate(e, strict_map, nodes, other,
-                          [&] {
-                              return member[e.from] && member[e.to]
-                                     && std::ranges::binary_search(other,
-                                                                   graph::arc{strict_map[e.from], strict_map[e.to]});
-                          },
-                          edge_fate::left_out)});
+                out.push_back({e,
+                               fate(e, reference_map, nodes, other,
+                                    [&] {
+                    return std::binary_search(reference.common.begin(), reference.common.end(), e);
+                }, edge_fate::other_numbers),
+                               fate(e, strict_map, nodes, other, [&] {
+                    return member[e.from] && member[e.to]
+                           && std::binary_search(other.begin(), other.end(),
+                                                 graph::arc{strict_map[e.from], strict_map[e.to]});
+                }, edge_fate::left_out)});
         };
         explain(pair.predicted->edges, p, reference.matches, partner, edges_g, member_p, all.predicted_edges);
         explain(pair.gold->edges, g, reference_back, strict_back, edges_p, member_g, all.gold_edges);

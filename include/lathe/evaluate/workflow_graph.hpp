@@ -195,7 +195,8 @@ template <class F>
 
     auto const become = [&](std::size_t i, std::size_t j) {
         auto const s = similarity(i, j);
-        return threshold.passes(s) ? std::max(0.0, 1.0 - static_cast<double>(s)) : 2 * options.edit.vertex;
+        return threshold.passes(s) ? std::max(0.0, 1.0 - static_cast<double>(s))
+                                   : std::numeric_limits<double>::infinity();
     };
     result.edit = graph::edit_distance(p, g, become, result.partner, options.edit);
 

@@ -44,7 +44,7 @@ inline constexpr std::array<char32_t, 66> digit_zeros{
 constexpr int digit_value(char32_t c) noexcept {
     if (c < 0x80)
         return c >= 0x30 && c <= 0x39 ? static_cast<int>(c - 0x30) : -1;
-    auto const after = std::ranges::upper_bound(digit_zeros, c);
+    auto const after = std::upper_bound(digit_zeros.begin(), digit_zeros.end(), c);
     auto const value = c - *(after - 1); // c is above the first zero
     return value < 10 ? static_cast<int>(value) : -1;
 }
@@ -183,7 +183,8 @@ inline std::optional<workflow> parse_workflow(std::string_view text) {
         rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     }
     result.nodes.emplace_back("END");
-    edge_reader edges(text, static_cast<std::uint32_t>(std::min<std::size_t>(result.nodes.size() - 1, largest_position)));
+    edge_reader edges(text,
+                      static_cast<std::uint32_t>(std::min<std::size_t>(result.nodes.size() - 1, largest_position)));
     while (auto const edge = edges.next())
         result.edges.push_back(*edge);
     if (result.edges.empty() || edges.met_too_long())

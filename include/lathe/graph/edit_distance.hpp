@@ -211,13 +211,14 @@ public:
 /// lower bound. Time O(n + m) beside options.steps; the result does not depend on the machine.
 /// \throws option_error for costs outside [0, 1024] or max_vertices > 64; non_finite_error for a substitution that is
 /// not
-///         a number >= 0; shape_error for a start that is no mapping
+///         a number >= 0; shape_error for a start that is no mapping, or is forbidden
 template <class F>
     requires std::convertible_to<std::invoke_result_t<F &, std::size_t, std::size_t>, double>
 [[nodiscard]] edit_result edit_distance(digraph const & a, digraph const & b, F && substitution,
                                         std::span<vertex const> start, edit_options const & options = {}) {
     constexpr double unit = 0x1p25;
-    auto const whole = [](double x) { return static_cast<std::int64_t>(std::min(x, 4096.0) * (unit / 2) + 0.5) * 2; };
+    constexpr auto forbidden = std::int64_t{1} << 52; // more than graphs of 64 vertices cost
+    auto const whole = [](double x) { return static_cast<std::int64_t>(x * (unit / 2) + 0.5) * 2; };
     auto const expects_cost = [](double x, char const * name) {
         expects_option(x >= 0 && x <= 1024, name, std::to_string(x), "a number from 0 to 1024");
     };
@@ -229,7 +230,7 @@ template <class F>
         auto const x = static_cast<double>(substitution(i, j));
         if (!(x >= 0)) [[unlikely]]
             throw non_finite_error{"edit_distance: a substitution that costs " + std::to_string(x)};
-        return whole(x);
+        return x <= 0x1p20 ? whole(x) : forbidden;
     };
 
     // The cost of the start: everything deleted and inserted, less what it saves.
@@ -245,7 +246,9 @@ template <class F>
             continue;
         expects_shape(start[i] < m && !taken[start[i]], "edit_distance: a start that is no mapping");
         taken[start[i]] = true;
-        start_cost += become(i, start[i]) - 2 * vertex_cost;
+        auto const becomes = become(i, start[i]);
+        expects_shape(becomes != forbidden, "edit_distance: a start that the substitution forbids");
+        start_cost += becomes - 2 * vertex_cost;
         for (auto const s : b.successors(start[i]))
             seen_for[s] = static_cast<vertex>(i);
         for (auto const s : a.successors(i))

@@ -33,7 +33,7 @@ TEST_CASE("workflows in DOT", "[workflow_dot]") {
         // b { [
         "two words" -> b -> "a\"}" [weight=2];
         b [label=<br/>]
-        # subgraph {
+# subgraph {
     })") == labelled_graph{{"a\"}", "<br/>", "two words"}, {{1, 0}, {2, 1}}});
     CHECK(read("digraph {}") == labelled_graph{});
     CHECK(read("digraph { a -> a; a -> a }") == labelled_graph{{"a"}, {{0, 0}, {0, 0}}});

@@ -120,7 +120,8 @@ TEST_CASE("Requests for rows that are not there are refused; a stop leaves the r
 }
 
 TEST_CASE("The hashing embedder knows words, not their case or what stands between them") {
-    std::vector<std::string> const texts{"Open the fridge", "open, the  FRIDGE!", "the fridge open", "?!", "\xc3\xa9t\xc3\xa9"};
+    std::vector<std::string> const texts{"Open the fridge", "open, the  FRIDGE!", "the fridge open", "?!",
+                                         "\xc3\xa9t\xc3\xa9"};
     auto const table = hashed_embeddings(texts);
     REQUIRE(table.rows() == texts.size());
     in_double be;

@@ -23,7 +23,8 @@ struct texts {
     }
     texts(std::string const & p, std::string const & g) : texts{parse_workflow(p), parse_workflow(g)} {}
     [[nodiscard]] workflow_pair pair() const {
-        return {predicted ? &*predicted : nullptr, gold ? &*gold : nullptr,
+        return {predicted ? &*predicted : nullptr,
+                gold ? &*gold : nullptr,
                 {similarities.data(), predicted && gold ? predicted->nodes.size() : 0,
                  predicted && gold ? gold->nodes.size() : 0}};
     }
@@ -51,13 +52,14 @@ bool has_step(std::vector<score_step> const & steps, departure why) {
 
 TEST_CASE("A gold workflow against itself scores 1 at level strict, and less at level reference for known reasons") {
     worfeval_explainer explain;
-    for (std::size_t const n : {1, 4, 7, 8, 20}) {
+    for (auto const n : std::vector<std::size_t>{1, 4, 7, 8, 20}) {
         texts const t(chain(n), chain(n));
         auto const e = explain(t.pair());
         CHECK(e.strict.chain == f_score{1, 1, 1});
         CHECK(e.strict.graph == f_score{1, 1, 1});
         CHECK(e.reference.graph.score == f_score{1, 1, 1});
-        auto const recall = n < 8 ? 1.0 : static_cast<double>(n) / static_cast<double>(n + 2); // the markers are gold nodes
+        auto const recall =
+            n < 8 ? 1.0 : static_cast<double>(n) / static_cast<double>(n + 2); // the markers are gold nodes
         CHECK(e.reference.node.score.recall == recall);
         CHECK(has_step(e.node_steps, departure::markers) == (n >= 8));
     }
@@ -121,7 +123,7 @@ TEST_CASE("What ends the authors' program is an error of the pair, named as Pyth
     auto const cyclic = text("ab", "(1,2) (2,1)"), looped = text("ab", "(1,1)"), beyond = text("ab", "(1,4)");
     auto const node = [&](std::string const & p, std::string const & g) {
         auto const score = scorer.reference(texts(p, g).pair()).node;
-        return score.outcome == outcome::failed ? std::string{score.error}
+        return score.outcome == outcome::failed    ? std::string{score.error}
                : score.outcome == outcome::skipped ? std::string{"skipped"}
                                                    : std::string{"scored"};
     };

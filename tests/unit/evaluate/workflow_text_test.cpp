@@ -8,7 +8,9 @@ using lathe::evaluate::parse_workflow;
 using lathe::graph::arc;
 using strings = std::vector<std::string>;
 
-strings nodes_of(std::string const & lines) { return parse_workflow("Node:\n" + lines + "\nEdge: (START,END)").value().nodes; }
+strings nodes_of(std::string const & lines) {
+    return parse_workflow("Node:\n" + lines + "\nEdge: (START,END)").value().nodes;
+}
 std::vector<arc> edges_of(std::string const & edges) {
     return parse_workflow("Node:\n1: a\n2: b\n" + edges + " (1,1)").value().edges;
 }
@@ -51,15 +53,23 @@ TEST_CASE("A node is what follows the first digit, colon or dot, and blank of a 
     CHECK(nodes_of("1:: 2. a") == framed({"a"}));
     CHECK(nodes_of("x: a\n: b\n. c\n 1:") == framed({}));
     CHECK(nodes_of("1: ") == framed({})); // nothing follows
-    CHECK(nodes_of("1) a\n1 : a\n1:a\n1:\ta\n1:\xc2\xa0" "a") == framed({}));
+    CHECK(nodes_of("1) a\n1 : a\n1:a\n1:\ta\n1:\xc2\xa0"
+                   "a")
+          == framed({}));
     CHECK(nodes_of("1: a\r\n2: b\r") == framed({"a", "b"}));
-    CHECK(nodes_of("1: a\r2: b\xe2\x80\xa8" "3: c\v4: d") == framed({"a\r2: b\xe2\x80\xa8" "3: c\v4: d"}));
+    CHECK(nodes_of("1: a\r2: b\xe2\x80\xa8"
+                   "3: c\v4: d")
+          == framed({"a\r2: b\xe2\x80\xa8"
+                     "3: c\v4: d"}));
 }
 
 TEST_CASE("Digits are those of all scripts, white space is Python's") {
-    CHECK(nodes_of("\xd9\xa3: arabic\n\xef\xbc\x99. wide\n\xf0\x9d\x9f\x98: bold") == framed({"arabic", "wide", "bold"}));
+    CHECK(nodes_of("\xd9\xa3: arabic\n\xef\xbc\x99. wide\n\xf0\x9d\x9f\x98: bold")
+          == framed({"arabic", "wide", "bold"}));
     CHECK(nodes_of("\xc2\xb2: superscript") == framed({}));
-    CHECK(nodes_of("1: \xe3\x80\x80" "a\x1f\xc2\x85") == framed({"a"}));
+    CHECK(nodes_of("1: \xe3\x80\x80"
+                   "a\x1f\xc2\x85")
+          == framed({"a"}));
     CHECK(edges_of("(\xd9\xa1\xd9\xa2,\xef\xbc\x93)") == std::vector<arc>{{12, 3}, {1, 1}});
     CHECK(edges_of("(\xe2\x80\x83 1\n,\xc2\xa0 2\t)") == std::vector<arc>{{1, 2}, {1, 1}});
     std::size_t digits = 0, sum = 0;

@@ -67,7 +67,9 @@ problem random_problem(dice & random, std::size_t limit) {
     p.become.assign(p.n, std::vector<double>(p.m));
     for (auto & row : p.become)
         for (auto & x : row)
-            x = random.chance(0.4) ? 0 : random.below(160) / 64.0;
+            x = random.chance(0.4)   ? 0
+                : random.chance(0.3) ? std::numeric_limits<double>::infinity() // never
+                                     : random.below(160) / 64.0;
     return p;
 }
 
@@ -81,7 +83,7 @@ TEST_CASE("the edit distance is the least over all mappings", "[edit_distance]")
                    edge = std::array{1.0, 0.5, 3.0}[random.below(3)];
         std::vector<vertex> start(p.n, none);
         for (vertex i = 0; i != std::min(p.n, p.m); ++i)
-            start[i] = random.chance(0.5) ? i : none;
+            start[i] = random.chance(0.5) && std::isfinite(p.become[i][i]) ? i : none;
         auto const become = [&](std::size_t i, std::size_t j) { return p.become[i][j]; };
         digraph const a(p.n, p.first), b(p.m, p.second);
         graph::edit_options options{.vertex = node, .arc = edge};
@@ -137,6 +139,10 @@ TEST_CASE("edit distances that cannot be", "[edit_distance]") {
     CHECK_THROWS_AS(graph::edit_distance(one, two, nothing, both), shape_error);
     CHECK_THROWS_AS(graph::edit_distance(one, two, nothing, far), shape_error);
     CHECK_THROWS_AS(graph::edit_distance(two, two, nothing, shared), shape_error);
+    auto const never = [](std::size_t, std::size_t) { return std::numeric_limits<double>::infinity(); };
+    std::vector<vertex> const first{0};
+    CHECK_THROWS_AS(graph::edit_distance(one, two, never, first), shape_error);
+    CHECK(graph::edit_distance(one, two, never, start).distance == 3);
     CHECK_THROWS_AS(graph::edit_distance(one, two, bad, start), non_finite_error);
     CHECK_THROWS_AS(graph::edit_distance(one, two, negative, start), non_finite_error);
     CHECK_THROWS_AS(graph::edit_distance(one, two, nothing, start, {.vertex = -1}), option_error);
