@@ -77,10 +77,10 @@ int main(int argc, char ** argv) {
     auto const reading = read_seconds(x), rate = operations_per_second();
     std::printf("{\"what\": \"machine\", \"read_ms\": %.2f, \"gb_s\": %.1f, \"gflop_s\": %.0f}\n", 1e3 * reading,
                 static_cast<double>(x.size() * sizeof(float)) / reading / 1e9, rate / 1e9);
-    for (std::size_t const k : {8, 64})
+    for (std::size_t const k : {8u, 64u})
         for (double const m : {1.1, 1.055})
             for (auto const stop : {cluster::stopping::centre, cluster::stopping::max})
-                for (std::size_t const threads : {1, 2}) {
+                for (std::size_t const threads : {1u, 2u}) {
                     eigen_backend be(threads);
                     std::vector<double> const start(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(k * d));
                     std::size_t const last = 8;
