@@ -77,6 +77,11 @@ struct common_subgraph {
     bool optimal = true;       ///< false if the steps ran out: there may be a larger one
 };
 
+/// Orders disjoint sets of vertices by size, then by their first vertices.
+inline constexpr auto smaller_part = [](std::vector<vertex> const & a, std::vector<vertex> const & b) {
+    return a.size() != b.size() ? a.size() < b.size() : a.front() < b.front();
+};
+
 /// The largest component of the common edges, whatever the conflicts; of several the one with the smallest item. O(k +
 /// c) for k items and c common edges.
 [[nodiscard]] inline common_subgraph largest_common_component(matched_graphs const & graphs) {
@@ -192,7 +197,7 @@ class independent_set_search {
                         part.push_back(s);
                     }
         }
-        std::sort(parts.begin(), parts.end(), [](auto const & a, auto const & b) { return a.size() < b.size(); });
+        std::sort(parts.begin(), parts.end(), smaller_part);
         return parts;
     }
     // A maximum set of a connected part whose vertices all have two neighbours or more. May give up, with a set of
@@ -316,8 +321,7 @@ public:
         }
         for (auto const v : members)
             state[v] = outside;
-        std::stable_sort(parts.begin(), parts.end(),
-                         [](auto const & a, auto const & b) { return a.size() < b.size(); });
+        std::sort(parts.begin(), parts.end(), smaller_part);
         return parts;
     };
 

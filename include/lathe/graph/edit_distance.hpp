@@ -159,8 +159,9 @@ class edit_search {
             if ((used_ >> j & 1) == 0)
                 weigh(j, step_cost(i, j));
         weigh(none, deletion_cost(i));
-        std::stable_sort(children.begin(), children.end(),
-                         [](child const & x, child const & y) { return x.bound < y.bound; });
+        std::sort(children.begin(), children.end(), [](child const & x, child const & y) {
+            return x.bound != y.bound ? x.bound < y.bound : x.to < y.to;
+        });
         for (auto const & c : children) {
             if (c.bound >= best_)
                 break;
@@ -191,8 +192,9 @@ public:
         for (std::size_t i = 0; i != a_.n; ++i)
             order_[i] = static_cast<vertex>(i);
         auto const all = ~std::uint64_t{0};
-        std::stable_sort(order_.begin(), order_.end(), [&](vertex x, vertex y) { // many arcs first
-            return arcs_to(a_, x, all) > arcs_to(a_, y, all);
+        std::sort(order_.begin(), order_.end(), [&](vertex x, vertex y) { // many arcs first
+            auto const of_x = arcs_to(a_, x, all), of_y = arcs_to(a_, y, all);
+            return of_x != of_y ? of_x > of_y : x < y;
         });
         root_bound_ = rest_bound(0);
         if (root_bound_ < best_)

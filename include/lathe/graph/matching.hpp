@@ -203,8 +203,9 @@ class matching_solver {
 
     // Of the primal-dual method. Vertices: left ones, then right ones.
     enum label : unsigned char { unlabelled, outer, inner };
-    std::vector<vertex> listed_, mate_, came_from_, stack_, neighbours_, best_from_, best_to_;
-    std::vector<std::size_t> neighbours_begin_, neighbour_edge_, best_edge_;
+    std::vector<vertex> listed_, mate_, came_from_, stack_, best_from_, best_to_;
+    std::vector<std::size_t> below_begin_, best_edge_; // below: edges by right vertex, left ends ascending
+    std::vector<vertex> below_, below_edge_;
     std::vector<std::uint32_t> tight_in_;
     std::vector<unsigned char> label_;
     std::vector<std::int64_t> dual_;
@@ -582,32 +583,27 @@ class matching_solver {
         auto const n = left_count();
         auto const all = std::size_t{n} + g.right();
         listed_.clear();
-        neighbours_begin_.assign(all + 1, 0);
-        neighbours_.resize(2 * g.edges());
-        neighbour_edge_.resize(2 * g.edges());
+        below_begin_.assign(g.right() + 1, 0);
+        below_.resize(g.edges());
+        below_edge_.resize(g.edges());
         std::int64_t heaviest = 0;
         for (vertex i = 0; i != n; ++i) {
             if (g.first(i) != g.first(i + 1))
                 listed_.push_back(i);
             for (auto e = g.first(i); e != g.first(i + 1); ++e) {
-                auto const j = n + g.right_end(e);
-                if (neighbours_begin_[j + 1]++ == 0)
-                    listed_.push_back(j);
-                ++neighbours_begin_[i + 1];
+                if (below_begin_[g.right_end(e) + 1]++ == 0)
+                    listed_.push_back(n + g.right_end(e));
                 heaviest = std::max(heaviest, g.weight(e));
             }
         }
-        for (std::size_t v = 0; v != all; ++v)
-            neighbours_begin_[v + 1] += neighbours_begin_[v];
-        auto & at = cursor_;
-        at.assign(neighbours_begin_.begin(), neighbours_begin_.end() - 1);
+        for (std::size_t j = 0; j != g.right(); ++j)
+            below_begin_[j + 1] += below_begin_[j];
+        cursor_.assign(below_begin_.begin(), below_begin_.end() - 1);
         for (vertex i = 0; i != n; ++i)
             for (auto e = g.first(i); e != g.first(i + 1); ++e) {
-                auto const j = n + g.right_end(e);
-                neighbours_[at[i]] = j;
-                neighbour_edge_[at[i]++] = e;
-                neighbours_[at[j]] = i;
-                neighbour_edge_[at[j]++] = e;
+                auto const at = cursor_[g.right_end(e)]++;
+                below_[at] = i;
+                below_edge_[at] = static_cast<vertex>(e);
             }
         mate_.assign(all, none);
         dual_.assign(all, heaviest);
@@ -620,6 +616,8 @@ class matching_solver {
     }
     // One stage. False if the matching is of maximum weight.
     bool augment_stage(std::uint32_t stage) {
+        auto const & g = *graph_;
+        auto const n = left_count();
         stack_.clear();
         for (auto const v : listed_) {
             label_[v] = mate_[v] == none ? outer : unlabelled;
@@ -638,9 +636,11 @@ class matching_solver {
             while (!stack_.empty()) {
                 auto const v = stack_.back();
                 stack_.pop_back();
-                for (auto k = neighbours_begin_[v]; k != neighbours_begin_[v + 1]; ++k) {
-                    auto const y = neighbours_[k];
-                    auto const edge = neighbour_edge_[k];
+                bool const on_left = v < n;
+                auto const end = on_left ? g.first(v + 1) : below_begin_[v - n + 1];
+                for (auto k = on_left ? g.first(v) : below_begin_[v - n]; k != end; ++k) {
+                    auto const y = on_left ? n + g.right_end(k) : below_[k];
+                    auto const edge = on_left ? k : below_edge_[k];
                     if (tight_in_[edge] != stage) {
                         if (auto const z = slack(v, y, edge); z <= 0)
                             tight_in_[edge] = stage;
@@ -703,6 +703,7 @@ class matching_solver {
         }
     }
     void find_networkx() {
+        expects_shape(graph_->edges() < none, "matching_solver: more edges than numbers for them");
         prepare_stages();
         for (std::uint32_t stage = 1; augment_stage(stage);)
             ++stage;
