@@ -2,6 +2,9 @@
 /// \file  Everything that needs the standard library only: the core, random numbers, linear algebra and the methods.
 ///        Backends (lathe/backend/eigen.hpp), files (lathe/io/safetensors.hpp) and reflection are apart.
 #include <lathe/cluster/fuzzy_c_means.hpp>
+#include <lathe/cluster/k_means.hpp>
+#include <lathe/cluster/streaming.hpp>
+#include <lathe/cluster/validity.hpp>
 #include <lathe/core/ops.hpp>
 #include <lathe/core/window.hpp>
 #include <lathe/evaluate/hashing_embedder.hpp>

@@ -27,8 +27,7 @@ run 0 cluster validate "$points" --centres first.npy --json
 run 0 cluster fit "$water/fcm_collapse/X.npy" --clusters 4 --fuzzifier 2 --tolerance 1e-9 -o merged.npy
 [[ $err == *"warning: fuzzifier 2 is not below 1.20862"* && $err == *"6 pairs of centres have merged"* ]] || fail "warnings: $err"
 # Tensors of checkpoints are points too.
-run 0 cluster fit "$data/data_kin/base.safetensors" --tensor "$("$LATHE_PROGRAM" inspect "$data/data_kin/base.safetensors" --json | grep -o '"name": "[^"]*weight"' | head -1 | cut -d'"' -f4)" \
-    --clusters 2 -o t.npy || fail "tensor"
+run 0 cluster fit "$data/data_kin/base.safetensors" --tensor emb.weight --clusters 2 -o t.npy
 
 refuse 2 '--output: found nothing' cluster fit "$points"
 refuse 2 'ends in .npy' cluster fit "$points" -o c.bin

@@ -4,9 +4,7 @@
 #include <lathe/graph/digraph.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
-#include <functional>
 #include <string>
 
 LATHE_NAMESPACE_BEGIN
@@ -32,7 +30,11 @@ public:
     explicit similarity_threshold(double above = 0.6) : above_{above} {
         expects_option(above >= 0x1p-20 && above <= 0x1p10, "threshold", std::to_string(above),
                        "a number from 2^-20 to 2^10");
-        scale_ = std::ldexp(1.0, 23 - std::ilogb(above));
+        scale_ = 0x1p23;
+        for (auto t = above; t < 1; t *= 2)
+            scale_ *= 2;
+        for (auto t = above; t >= 2; t /= 2)
+            scale_ /= 2;
     }
     [[nodiscard]] double above() const noexcept { return above_; }
     /// Weights are similarities times this.
@@ -178,7 +180,7 @@ class matching_solver {
     struct reached {
         std::int64_t distance;
         vertex right;
-        friend bool operator>(reached const & a, reached const & b) noexcept { return a.distance > b.distance; }
+        static bool farther(reached const & a, reached const & b) noexcept { return a.distance > b.distance; }
     };
     struct scanned {
         std::int64_t distance;
@@ -300,7 +302,7 @@ class matching_solver {
                     level_.push_back({d, j});
                 else {
                     heap_.push_back({d, j});
-                    std::push_heap(heap_.begin(), heap_.end(), std::greater<>{});
+                    std::push_heap(heap_.begin(), heap_.end(), reached::farther);
                 }
             }
         };
@@ -312,7 +314,7 @@ class matching_solver {
                 level_.pop_back();
             } else {
                 next = heap_.front();
-                std::pop_heap(heap_.begin(), heap_.end(), std::greater<>{});
+                std::pop_heap(heap_.begin(), heap_.end(), reached::farther);
                 heap_.pop_back();
             }
             if (next.distance >= best.length)

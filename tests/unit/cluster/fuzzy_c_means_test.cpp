@@ -50,7 +50,7 @@ TEST_CASE("memberships are those of the definition, in rows that sum to 1", "[fu
     plain_backend be;
     auto const m = GENERATE(1.01, 1.055, 1.1, 1.5, 2.0, 2.7);
     auto const of = GENERATE(metric::euclidean, metric::cosine);
-    for (std::size_t const d : {1, 3, 16, 37}) {
+    for (std::size_t const d : {1u, 3u, 16u, 37u}) {
         auto x = blobs<double>(250, d, 5, 1);
         for (auto & v : x)
             v += 0.5; // no point of length 0
@@ -213,7 +213,7 @@ TEST_CASE("any number of threads gives the same bits, and so does a stream", "[f
         CHECK(r.residual == expected.residual);
         CHECK(r.iterations == expected.iterations);
     };
-    for (std::size_t const threads : {2, 3, 7}) {
+    for (std::size_t const threads : {2u, 3u, 7u}) {
         threaded_backend be(threads);
         same(cluster::fuzzy_c_means<float>(be, rows_of(x, d), in, o));
     }
@@ -247,14 +247,14 @@ TEST_CASE("clusters have no order: permuted starting centres give permuted resul
     auto const x = blobs<double>(400, d, 3, 6, 1.0);
     std::vector<double> const c(x.begin(), x.begin() + 3 * d);
     std::vector<double> permuted;
-    for (std::size_t const j : {2, 0, 1})
+    for (std::size_t const j : {2u, 0u, 1u})
         permuted.insert(permuted.end(), c.begin() + static_cast<std::ptrdiff_t>(j * d),
                         c.begin() + static_cast<std::ptrdiff_t>((j + 1) * d));
     fuzzy_c_means_options const o{.clusters = 3, .fuzzifier = 1.5, .max_iterations = 9};
     auto const a = fit_on<double>(be, x, d, o, {.centres = c}), b = fit_on<double>(be, x, d, o, {.centres = permuted});
     CHECK(a.iterations == b.iterations);
     std::size_t j = 0;
-    for (std::size_t const from : {2, 0, 1}) {
+    for (std::size_t const from : {2u, 0u, 1u}) {
         for (std::size_t e = 0; e != d; ++e)
             CHECK(b.centres[j * d + e] == Approx(a.centres[from * d + e]).epsilon(1e-12));
         ++j;

@@ -203,7 +203,7 @@ TEST_CASE("the bound of the fuzzifier: flat data collapse late, spread data earl
     device_type device;
     std::size_t const n = 2000;
     random::uniform_stream const u{12};
-    for (std::size_t const d : {2, 5, 40}) {
+    for (std::size_t const d : {2u, 5u, 40u}) {
         std::vector<double> x(n * d);
         for (std::size_t i = 0; i != x.size(); ++i)
             x[i] = static_cast<double>(u[i]) - 0.5 + 3; // far from the origin: the mean has to go
