@@ -35,5 +35,6 @@ struct recorded_case {
 
 /// The cases of a folder; none if it is not of this kind. \throws failure, lathe::error
 template <class Backend> std::vector<recorded_case> merge_cases(fs::path const & folder);
+template <class Backend> std::vector<recorded_case> adapt_cases(fs::path const & folder);
 
 } // namespace lathe_replay

@@ -20,7 +20,7 @@ using built_backends = backend_list<LATHE_REPLAY_BACKENDS>;
 
 /// Of the first kind that a folder is; a folder of no other kind holds cases of merging methods.
 template <class Backend> std::vector<recorded_case> cases_of(fs::path const & folder) {
-    for (auto * const kind : {&merge_cases<Backend>})
+    for (auto * const kind : {&adapt_cases<Backend>, &merge_cases<Backend>})
         if (auto cases = kind(folder); !cases.empty())
             return cases;
     throw failure{folder.string() + ": no cases"};
