@@ -790,6 +790,9 @@ template <class Backend> std::vector<recorded_case> adapt_cases(fs::path const &
     for (auto const & name : adapt_folders(folder)) {
         auto const at = folder / name;
         auto const manifest = read_json(at / "manifest.json");
+        if (manifest.contains("id") && manifest.value("method", "") == "peft.load")
+            cases.push_back(
+                {name, [] { return std::string{"peft.load"}; }, [at](std::size_t) { return run_peft_case(at); }});
         if (!manifest.contains("id") || !manifest.contains("method")
             || !adapt_runners().contains(manifest.at("method").get<std::string>()))
             continue;

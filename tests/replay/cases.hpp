@@ -37,4 +37,7 @@ struct recorded_case {
 template <class Backend> std::vector<recorded_case> merge_cases(fs::path const & folder);
 template <class Backend> std::vector<recorded_case> adapt_cases(fs::path const & folder);
 
+/// An adapter folder of PEFT with its manifest.
+result run_peft_case(fs::path const & folder);
+
 } // namespace lathe_replay
