@@ -453,6 +453,8 @@ struct partial_svd_fn {
             whole(be, a, end, r, options, exponent, out);
             return out;
         }
+        if (room < 2) // no room for steps: all vectors at once
+            width = k;
         auto const steps =
             std::min(std::max<std::size_t>(room, 1) - 1, std::size_t{end == spectrum_end::smallest ? 3u : 7u});
         auto const with = [&]<class C>(C) {
