@@ -6,6 +6,8 @@
 // and in turn with it: every input read once by a sum, the output written once by a copy from the first-level cache
 // (with --files: inputs read through the same map, output written by the same writer). `anonymous_mib` is the peak of
 // memory that is not a mapped file, less the models held in memory and the vectors that Frank-Wolfe holds.
+#include "reused_sink.hpp"
+
 #include <lathe/backend/eigen.hpp>
 #include <lathe/io/safetensors.hpp>
 #include <lathe/merge/fw_merging.hpp>
@@ -107,25 +109,6 @@ void write_all(std::vector<lathe::tensor_info> const & tensors, lathe::checkpoin
     to.finish();
 }
 
-/// A checkpoint in memory whose pages are kept between runs: fresh pages would cost more than the merge.
-class reused_sink final : public lathe::checkpoint_sink {
-    memory_checkpoint & to_;
-    bool begun_ = false;
-
-public:
-    explicit reused_sink(memory_checkpoint & to) : to_{to} {}
-    void begin(std::vector<lathe::tensor_info> tensors, std::map<std::string, std::string> metadata) override {
-        if (!begun_ && !std::ranges::equal(to_.tensors(), tensors))
-            to_.begin(std::move(tensors), std::move(metadata));
-        begun_ = true;
-    }
-    std::span<std::byte> window(std::size_t i, std::size_t first, std::size_t size, lathe::window_buffer & b) override {
-        return to_.window(i, first, size, b);
-    }
-    void commit(std::size_t, std::size_t, std::span<std::byte const>) override {}
-    void finish() override {}
-};
-
 } // namespace
 
 int main(int argc, char ** argv) {
@@ -167,7 +150,7 @@ int main(int argc, char ** argv) {
         memory_checkpoint result;
         auto const sink = [&]() -> std::unique_ptr<lathe::checkpoint_sink> {
             if (output.empty())
-                return std::make_unique<reused_sink>(result);
+                return std::make_unique<lathe_bench::reused_sink>(result);
             return std::make_unique<lathe::io::safetensors_writer>(output);
         };
         anonymous_peak peak;

@@ -1,31 +1,21 @@
 #pragma once
-/// \file  Backends the program may be built with, as names for the linker: the code of each is in translation units of
-/// its
-///        own, which alone include its header.
+/// \file  The backends that the program was built with, and the choice among them.
 #include "flags.hpp"
+
+#include <lathe/compiled/backends.hpp>
 
 #include <utility>
 #include <vector>
 
 namespace lathe_cli {
 
-namespace backends {
-struct eigen {
-    static constexpr std::string_view name = "eigen";
-};
-struct xtensor {
-    static constexpr std::string_view name = "xtensor";
-};
-struct opencl {
-    static constexpr std::string_view name = "opencl";
-};
-} // namespace backends
+namespace backends = lathe::compiled::backends;
+using lathe::compiled::backend_list;
 
 // Those that it was built with, from CMake.
 #ifndef LATHE_CLI_BACKENDS
 #    define LATHE_CLI_BACKENDS backends::eigen
 #endif
-template <class... Backends> struct backend_list {};
 using built_backends = backend_list<LATHE_CLI_BACKENDS>;
 
 /// One value for each backend, by name.

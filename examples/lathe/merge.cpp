@@ -23,6 +23,7 @@ struct merge_settings {
     std::optional<std::string> out_dtype;
     std::optional<std::string> max_shard_size;
     bool copy_side_files = true;
+    std::size_t window = lathe::default_window;
     objective_settings objective;
     run_settings run;
 };
@@ -30,7 +31,7 @@ struct merge_settings {
 } // namespace lathe_cli
 
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size,
-                        copy_side_files, objective, run);
+                        copy_side_files, window, objective, run);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::reflect::help_table({
     {"models", "checkpoints to merge: .safetensors files, or folders"},
@@ -42,6 +43,7 @@ inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::r
      "type of the floating tensors of the result: F64, F32, F16 or BF16; unset: that of the base (first model)"},
     {"max_shard_size", "split the result into files of at most this size, such as 5GB"},
     {"copy_side_files", "copy configuration and tokenizer from the base's (first model's) folder to the result's"},
+    {"window", "elements read at a time from each checkpoint: what bounds the memory of the host and of a device"},
     {"objective", "what to minimise"},
     {"run", "backend, threads, seed"},
 });
@@ -59,11 +61,9 @@ struct method_entry {
     bool base_required, files_required, minimises;
     std::vector<field_description> fields;
     json (*complete)(std::span<json const> layers); ///< defaults, overlaid by objects in turn
-    by_backend<json (*)(merge_job const &)> run;
 };
 
-template <class Method, class... Backends>
-method_entry entry_of(std::string_view files, bool files_required, bool minimises, backend_list<Backends...>) {
+template <class Method> method_entry entry_of(std::string_view files, bool files_required, bool minimises) {
     using options = typename Method::options;
     return {Method::name,
             Method::summary,
@@ -77,19 +77,20 @@ method_entry entry_of(std::string_view files, bool files_required, bool minimise
         for (auto const & layer : layers)
             from_json(layer, o);
         return to_json(o);
-    },
-            {{Backends::name, &run_merge<Method, Backends>}...}};
+    }};
+}
+template <class... Backends> by_backend<decltype(&run_merge<backends::eigen>)> runners(backend_list<Backends...>) {
+    return {{Backends::name, &run_merge<Backends>}...};
 }
 std::vector<method_entry> const & methods() {
     static auto const all = [] {
         using namespace lathe::registry;
         std::vector<method_entry> entries;
         for_each_method(merging_methods, [&]<class M>(std::type_identity<M>) {
-            entries.push_back(entry_of<M>(M::files, M::files_required, false, built_backends{}));
+            entries.push_back(entry_of<M>(M::files, M::files_required, false));
         });
-        for_each_method(objective_methods, [&]<class M>(std::type_identity<M>) {
-            entries.push_back(entry_of<M>("", false, true, built_backends{}));
-        });
+        for_each_method(objective_methods,
+                        [&]<class M>(std::type_identity<M>) { entries.push_back(entry_of<M>("", false, true)); });
         return entries;
     }();
     return all;
@@ -275,7 +276,7 @@ int run_plan(merge_plan const & plan) {
     auto const & s = plan.settings;
     expect_complete(plan);
     expect_threads(s.run.threads);
-    auto const run = choose_backend(s.run.backend, plan.method->run);
+    auto const run = choose_backend(s.run.backend, runners(built_backends{}));
     auto const models = open_inputs(s.models);
     auto const files = open_inputs(s.files);
     std::vector<input> base;
@@ -290,6 +291,7 @@ int run_plan(merge_plan const & plan) {
 
     lathe::merge::pool_options pool_options;
     pool_options.policy = s.policy;
+    pool_options.window = s.window;
     if (s.out_dtype)
         pool_options.output_type = parse_float_type("--out-dtype", *s.out_dtype);
     lathe::merge::model_pool const pool(base.empty() ? nullptr : base.front().file.get(), checkpoints_of(models),
@@ -315,8 +317,8 @@ int run_plan(merge_plan const & plan) {
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
     catch_interrupts(lathe::io::folder_of(lathe::io::checkpoint_files{target}.single));
-    auto const result = run(
-        {pool, file_list, sink, plan.options, s.run.threads, backend_choice{s.run.backend}.device, bar, s.objective});
+    auto const result = run(plan.method->name, {pool, file_list, sink, plan.options, s.run.threads,
+                                                backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
 
     auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);

@@ -36,10 +36,9 @@ struct merge_job {
     objective_settings const & objective;
 };
 
-/// Runs a method of lathe::registry on a backend. Defined in backend/run_merge.hpp, or backend/run_objective.hpp for
-/// those that minimise an objective; instantiated once for each pair.
+/// Runs the method of that name in lathe::registry. Defined for each backend in backend/merge.cpp.
 /// \returns what the method reports \throws interrupted, usage_error, lathe::error
-template <class Method, class Backend> json run_merge(merge_job const & job);
+template <class Backend> json run_merge(std::string_view method, merge_job const & job);
 
 } // namespace lathe_cli
 

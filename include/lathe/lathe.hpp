@@ -10,8 +10,12 @@
 #include <lathe/adapt/kasa.hpp>
 #include <lathe/adapt/loftq.hpp>
 #include <lathe/adapt/spectral.hpp>
+#include <lathe/cluster/fuzzy_c_means.hpp>
 #include <lathe/core/ops.hpp>
 #include <lathe/core/window.hpp>
+#include <lathe/evaluate/hashing_embedder.hpp>
+#include <lathe/evaluate/workflow_graph.hpp>
+#include <lathe/evaluate/worfeval_explanation.hpp>
 #include <lathe/linalg/cholesky.hpp>
 #include <lathe/linalg/partial_svd.hpp>
 #include <lathe/linalg/qr.hpp>

@@ -7,8 +7,11 @@
 ///   base                  whether it can do without a base
 ///   files, files_required what the files are called that go with the models, one for each (empty if there are none), and
 ///                         whether the method needs them
-///   run<T>(be, pool, files, sink, options, control)  \returns a status, or a result that holds one
-/// or, where it minimises an objective, with `objective` in the place of files.
+///   result                what it reports: a status, or a struct that holds one
+///   run<T>(be, pool, files, sink, options, control)
+/// or, where it minimises an objective, with `objective` in the place of files, and with
+///   step                  what a caller may be told of each step
+///   run<T>(be, pool, objective, sink, options, control, on_step)
 /// To add one: write its header and option struct, describe the struct, add a type here and name it in a list.
 #include <lathe/reflect/merge.hpp>
 
@@ -32,9 +35,10 @@ struct average {
     static constexpr std::string_view summary = "mean of the models";
     static constexpr auto base = base_use::optional;
     using options = merge::average_options;
+    using result = lathe::status;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::average<T>(be, pool, sink, o, ctl);
     }
 };
@@ -45,9 +49,10 @@ struct linear {
     static constexpr std::string_view summary = "weighted mean, or weighted sum, of the models";
     static constexpr auto base = base_use::optional;
     using options = merge::linear_options;
+    using result = lathe::status;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::linear<T>(be, pool, sink, o, ctl);
     }
 };
@@ -58,9 +63,10 @@ struct task_arithmetic {
     static constexpr std::string_view summary = "base plus the scaled, weighted sum of the task vectors";
     static constexpr auto base = base_use::required;
     using options = merge::task_arithmetic_options;
+    using result = lathe::status;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::task_arithmetic<T>(be, pool, sink, o, ctl);
     }
 };
@@ -71,9 +77,10 @@ struct ties {
     static constexpr std::string_view summary = "largest elements of the task vectors, those that agree in sign";
     static constexpr auto base = base_use::required;
     using options = merge::ties_options;
+    using result = merge::ties_result;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::ties<T>(be, pool, sink, o, ctl);
     }
 };
@@ -85,9 +92,10 @@ struct dare {
         "random elements of the task vectors, scaled up, then task arithmetic or ties";
     static constexpr auto base = base_use::required;
     using options = merge::dare_options;
+    using result = lathe::status;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list masks, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list masks, checkpoint_sink & sink,
+                      options const & o, Control ctl) {
         return merge::dare<T>(be, pool, sink, o, std::vector<checkpoint *>(masks.begin(), masks.end()), ctl);
     }
 };
@@ -98,9 +106,10 @@ struct slerp {
     static constexpr std::string_view summary = "spherical interpolation of two models, tensor by tensor";
     static constexpr auto base = base_use::optional;
     using options = merge::slerp_options;
+    using result = merge::slerp_result;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::slerp<T>(be, pool, sink, o, ctl);
     }
 };
@@ -111,9 +120,10 @@ struct fisher {
     static constexpr std::string_view summary = "mean of the models, every element weighted by its Fisher information";
     static constexpr auto base = base_use::optional;
     using options = merge::fisher_options;
+    using result = lathe::status;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink,
+                      options const & o, Control ctl) {
         return merge::fisher<T>(be, pool, std::vector<checkpoint *>(files_.begin(), files_.end()), sink, o, ctl);
     }
 };
@@ -125,9 +135,10 @@ struct regmean {
         "linear layers by least squares from the Gram matrices of their inputs; the rest averaged";
     static constexpr auto base = base_use::optional;
     using options = merge::regmean_options;
+    using result = merge::regmean_result;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list files_, checkpoint_sink & sink,
+                      options const & o, Control ctl) {
         return merge::regmean<T>(be, pool, files_, sink, o, ctl);
     }
 };
@@ -138,9 +149,10 @@ struct tsv {
     static constexpr std::string_view summary = "leading singular vectors of the task vectors, made orthogonal (TSV-M)";
     static constexpr auto base = base_use::required;
     using options = merge::tsv_options;
+    using result = merge::spectral_result;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::tsv<T>(be, pool, sink, o, ctl);
     }
 };
@@ -151,9 +163,10 @@ struct iso_c {
     static constexpr std::string_view summary = "sum of the task vectors with equal singular values (Iso-C)";
     static constexpr auto base = base_use::required;
     using options = merge::iso_c_options;
+    using result = merge::spectral_result;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::iso_c<T>(be, pool, sink, o, ctl);
     }
 };
@@ -165,9 +178,10 @@ struct iso_cts {
         "common and task-specific directions with equal singular values (Iso-CTS)";
     static constexpr auto base = base_use::required;
     using options = merge::iso_cts_options;
+    using result = merge::spectral_result;
     template <real T, class B, class Control>
-    static auto run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, file_list, checkpoint_sink & sink, options const & o,
+                      Control ctl) {
         return merge::iso_cts<T>(be, pool, sink, o, ctl);
     }
 };
@@ -192,10 +206,12 @@ struct frank_wolfe {
     static constexpr auto base = base_use::optional;
     static constexpr auto objective = objective_use::single;
     using options = merge::frank_wolfe_options;
-    template <real T, class B, class Objective, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
-        return merge::frank_wolfe<T>(be, pool, f, sink, o, ctl);
+    using result = merge::frank_wolfe_result;
+    using step = merge::frank_wolfe_iteration;
+    template <real T, class B, class Objective, class Control, class OnStep = merge::ignore_steps>
+    static result run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
+                      Control ctl, OnStep && on_step = {}) {
+        return merge::frank_wolfe<T>(be, pool, f, sink, o, ctl, on_step);
     }
 };
 
@@ -205,10 +221,12 @@ struct fw_merging {
     static constexpr auto base = base_use::optional; // variant fwm_lora has none
     static constexpr auto objective = objective_use::single;
     using options = merge::fw_merging_options;
-    template <real T, class B, class Objective, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
-        return merge::fw_merging<T>(be, pool, f, sink, o, ctl);
+    using result = merge::fw_merging_result;
+    using step = merge::fw_merging_step;
+    template <real T, class B, class Objective, class Control, class OnStep = merge::ignore_steps>
+    static result run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
+                      Control ctl, OnStep && on_step = {}) {
+        return merge::fw_merging<T>(be, pool, f, sink, o, ctl, on_step);
     }
 };
 
@@ -218,11 +236,17 @@ struct fw_merging_soft {
     static constexpr auto base = base_use::required;
     static constexpr auto objective = objective_use::tasks;
     using options = merge::fw_merging_soft_options;
-    template <real T, class B, class Tasks, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Tasks & tasks, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
-        merge::sum_of_tasks<B, T, Tasks> loss(tasks);
-        return merge::fw_merging_soft<T>(be, pool, tasks, loss, sink, o, ctl);
+    using result = merge::fw_merging_soft_result;
+    using step = merge::fw_merging_soft_step;
+    template <real T, class B, class Tasks, class Control, class OnStep = merge::ignore_steps>
+    static result run(B & be, merge::model_pool const & pool, Tasks & tasks, checkpoint_sink & sink, options const & o,
+                      Control ctl, OnStep && on_step = {}) {
+        if constexpr (merge::differentiable<Tasks, B, T>) // brings a loss over all tasks
+            return merge::fw_merging_soft<T>(be, pool, tasks, tasks, sink, o, ctl, on_step);
+        else {
+            merge::sum_of_tasks<B, T, Tasks> loss(tasks);
+            return merge::fw_merging_soft<T>(be, pool, tasks, loss, sink, o, ctl, on_step);
+        }
     }
 };
 
@@ -232,10 +256,12 @@ struct adamerging {
     static constexpr auto base = base_use::required;
     static constexpr auto objective = objective_use::single;
     using options = merge::adamerging_options;
-    template <real T, class B, class Objective, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
-                    Control ctl) {
-        return merge::adamerging<T>(be, pool, f, sink, o, ctl);
+    using result = merge::adamerging_result;
+    using step = merge::adamerging_step;
+    template <real T, class B, class Objective, class Control, class OnStep = merge::ignore_steps>
+    static result run(B & be, merge::model_pool const & pool, Objective & f, checkpoint_sink & sink, options const & o,
+                      Control ctl, OnStep && on_step = {}) {
+        return merge::adamerging<T>(be, pool, f, sink, o, ctl, on_step);
     }
 };
 
@@ -245,9 +271,10 @@ struct kinship_search {
     static constexpr auto base = base_use::required;
     static constexpr auto objective = objective_use::evaluation;
     using options = merge::kinship_search_options;
+    using result = merge::kinship_search_result;
     template <real T, class B, class Evaluate, class Control>
-    static auto run(B & be, merge::model_pool const & pool, Evaluate & evaluate, checkpoint_sink & sink,
-                    options const & o, Control ctl) {
+    static result run(B & be, merge::model_pool const & pool, Evaluate & evaluate, checkpoint_sink & sink,
+                      options const & o, Control ctl) {
         return merge::kinship_search<T>(be, pool, evaluate, sink, o, ctl);
     }
 };

@@ -29,6 +29,8 @@ for backend in "${backends[@]}"; do
     merges "$backend" "$name"
     run 0 kinship --base "$base" "$m0" "$m1" --backend "$backend"
     [[ $(wc -l <<<"$out") == 2 ]] || fail "kinship: $out"
+    run 0 merge linear "$m0" "$m1" -o "$name-windows.safetensors" --window 1 --backend "$backend"
+    same "$name/linear.safetensors" "$name-windows.safetensors"
     [[ $backend != *:* ]] || continue
     for merged in "$name"/*; do
         same "${first:=$name}/$(basename "$merged")" "$merged"

@@ -8,4 +8,4 @@ using backend = lathe::testing::archetype<lathe::testing::floor::inner_product_s
 #else
 using backend = lathe::testing::archetype<lathe::testing::floor::vector_space>;
 #endif
-static_assert(lathe::testing::explain_inner_product_space<backend, float>());
+static_assert(lathe::testing::explain<backend, float, lathe::testing::floor::inner_product_space>());

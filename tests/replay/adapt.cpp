@@ -1,6 +1,6 @@
 /// \file  Recorded cases of low-rank adaptation.
+#include "backend_runners.hpp"
 #include "cases.hpp"
-#include "selected_backend.hpp"
 
 #include <lathe/adapt/adalora.hpp>
 #include <lathe/adapt/blocks.hpp>
@@ -737,13 +737,8 @@ result run_adapt_once(fs::path const & folder, std::size_t threads, bool in_doub
         return {verdict::failed, "unknown method '" + c.method() + "'"};
     std::optional<std::string> error;
     try {
-        if constexpr (std::constructible_from<selected_backend, std::size_t>) {
-            selected_backend be(threads);
-            run->second(c, be, in_double);
-        } else {
-            selected_backend be;
-            run->second(c, be, in_double);
-        }
+        auto be = lathe::compiled::make_backend<selected_backend>(threads);
+        run->second(c, be, in_double);
     } catch (lathe::unsupported_error const & e) {
         return {verdict::skipped, precision + e.what()};
     } catch (lathe::error const & e) {
@@ -778,8 +773,13 @@ std::vector<std::string> adapt_folders(fs::path const & folder) {
         return cases_in(folder);
     std::vector<std::string> names;
     auto const index = read_json(folder / "index.json");
+    if (!index.contains("cases"))
+        return names;
     for (auto const & entry : index.at("cases"))
-        names.push_back(entry.is_object() ? entry.at("id").get<std::string>() : entry.get<std::string>());
+        if (entry.is_string())
+            names.push_back(entry.get<std::string>());
+        else if (entry.is_object() && entry.contains("id"))
+            names.push_back(entry.at("id").get<std::string>());
     return names;
 }
 
@@ -789,7 +789,11 @@ template <class Backend> std::vector<recorded_case> adapt_cases(fs::path const &
     std::vector<recorded_case> cases;
     for (auto const & name : adapt_folders(folder)) {
         auto const at = folder / name;
+        if (!fs::exists(at / "manifest.json"))
+            continue;
         auto const manifest = read_json(at / "manifest.json");
+        if (!manifest.is_object())
+            continue;
         if (manifest.contains("id") && manifest.value("method", "") == "peft.load")
             cases.push_back(
                 {name, [] { return std::string{"peft.load"}; }, [at](std::size_t) { return run_peft_case(at); }});

@@ -2,23 +2,11 @@
 /// \file  Recorded cases, whatever they are about.
 #include "fixture.hpp"
 
+#include <lathe/evaluate/similarity.hpp>
+
 #include <functional>
 
 namespace lathe_replay {
-
-/// Backends the program may be built with, as names for the linker; the runners of each are in translation units of its
-/// own.
-namespace backends {
-struct eigen {
-    static constexpr std::string_view name = "eigen";
-};
-struct xtensor {
-    static constexpr std::string_view name = "xtensor";
-};
-struct opencl {
-    static constexpr std::string_view name = "opencl";
-};
-} // namespace backends
 
 enum class verdict { passed, failed, skipped };
 
@@ -39,5 +27,13 @@ template <class Backend> std::vector<recorded_case> adapt_cases(fs::path const &
 
 /// An adapter folder of PEFT with its manifest.
 result run_peft_case(fs::path const & folder);
+template <class Backend> std::vector<recorded_case> watermark_cases(fs::path const & folder);
+/// lathe::evaluate::similarities on a backend with so many threads.
+using similarity_runner = std::function<lathe::evaluate::similarity_result(
+    lathe::evaluate::embedding_table const &, std::span<lathe::evaluate::similarity_request const>,
+    std::size_t threads)>;
+/// Of workflow evaluation: a folder with some of samples.jsonl, aggregate.json, golds.jsonl, similarity_check.json
+/// (with their embeddings), synthetic.jsonl, matching.json, topological_orders.json.
+std::vector<recorded_case> worfeval_cases(fs::path const & folder, similarity_runner const & similarities);
 
 } // namespace lathe_replay

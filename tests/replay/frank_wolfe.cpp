@@ -1,9 +1,6 @@
+#include "backend_runners.hpp"
 #include "compare.hpp"
 #include "objectives.hpp"
-#include "selected_backend.hpp"
-
-#include <lathe/merge/quadratic.hpp>
-#include <lathe/reflect/merge.hpp>
 
 #include <cmath>
 
@@ -65,7 +62,7 @@ void check_convergence(json const & expected, lathe::merge::frank_wolfe_options 
     auto const optimum = expected.at("optimum").at("f").get<double>();
     options.iters = rule.at("iters").get<std::size_t>();
     options.gap_tolerance = 0;
-    auto const result = run(options, [&](lathe::merge::frank_wolfe_iteration const & s, auto &&...) {
+    auto const result = run(options, [&](lathe::merge::frank_wolfe_iteration const & s, auto const *) {
         if (rule.value("gap_is_upper_bound", false) && s.certified && s.gap < s.f - optimum - rounding)
             throw failure{"long run: at step " + std::to_string(s.t) + " the gap " + json(s.gap).dump()
                           + " is below f - f* = " + json(s.f - optimum).dump()};
@@ -100,9 +97,10 @@ template <class Backend> void add_frank_wolfe(runner_table & table) {
         quadratic_distance<selected_backend, T> objective(layout, *target, weights);
 
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
-        auto const result = frank_wolfe<T>(
-            be, inputs.pool, objective, *out.checkpoint, options, lathe::control<>{},
-            [&](frank_wolfe_iteration const & step, auto &&...) { out.trace.push_back(recorded(step, layout)); });
+        using frank_wolfe = lathe::compiled::minimising_distance<T, selected_backend>;
+        auto const result = frank_wolfe::streamed(
+            be, inputs.pool, objective, *out.checkpoint, options, {},
+            [&](auto const & step, auto const *) { out.trace.push_back(recorded(step, layout)); });
         auto const values = [&](frank_wolfe_result const & r) {
             auto const alpha = by_block(r.weights.size(), layout, [&](std::size_t b) { return json(r.weights[b]); });
             return json{{"alpha", alpha}, {"f", r.objective}};
@@ -112,9 +110,9 @@ template <class Backend> void add_frank_wolfe(runner_table & table) {
         // The way over the products of all pairs of models must come to the same.
         auto trace = json::array();
         lathe::memory_checkpoint other{"result of frank_wolfe_gram"};
-        auto const from_products = frank_wolfe_gram<T>(
-            be, inputs.pool, objective, other, options, lathe::control<>{},
-            [&](frank_wolfe_iteration const & step, auto &&...) { trace.push_back(recorded(step, layout)); });
+        auto const from_products = frank_wolfe::from_products(
+            be, inputs.pool, objective, other, options, {},
+            [&](auto const & step, auto const *) { trace.push_back(recorded(step, layout)); });
         auto const t = f.tolerance();
         auto problem = difference(trace, out.trace, t, "frank_wolfe_gram: trace");
         if (!problem)
@@ -128,17 +126,12 @@ template <class Backend> void add_frank_wolfe(runner_table & table) {
             auto const expected = f.expected_json("json");
             if (expected.contains("converge")) {
                 auto const rounding = rounding_of_objective<T>(expected, layout, *target, weights);
-                check_convergence(expected, options, rounding,
-                                  [&](frank_wolfe_options const & long_run, auto && on_step) {
-                    lathe::memory_checkpoint unused;
-                    return frank_wolfe<T>(be, inputs.pool, objective, unused, long_run, lathe::control<>{}, on_step);
-                });
-                check_convergence(expected, options, rounding,
-                                  [&](frank_wolfe_options const & long_run, auto && on_step) {
-                    lathe::memory_checkpoint unused;
-                    return frank_wolfe_gram<T>(be, inputs.pool, objective, unused, long_run, lathe::control<>{},
-                                               on_step);
-                });
+                for (auto * const way : {&frank_wolfe::streamed, &frank_wolfe::from_products})
+                    check_convergence(expected, options, rounding,
+                                      [&](frank_wolfe_options const & long_run, auto && on_step) {
+                        lathe::memory_checkpoint unused;
+                        return way(be, inputs.pool, objective, unused, long_run, {}, on_step);
+                    });
             }
             for (auto const * const key :
                  {"converge", "optimum"}) // not values of this run; the properties above are about them

@@ -1,5 +1,5 @@
+#include "backend_runners.hpp"
 #include "objectives.hpp"
-#include "selected_backend.hpp"
 
 #include <lathe/merge/zero_filled.hpp>
 #include <lathe/reflect/merge.hpp>
@@ -64,10 +64,12 @@ template <class Backend> void add_fw_merging(runner_table & table) {
         recorded_gradients<selected_backend, T> objective(layout, pointers(gradients));
 
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
-        fw_merging<T>(be, pool, objective, *out.checkpoint, options, lathe::control<>{},
-                      [&](fw_merging_step const & step, lathe::cvec<selected_backend, T> x) {
+        using fw_merging = lathe::compiled::minimising<lathe::registry::fw_merging, T, selected_backend>;
+        lathe::compiled::any_objective<selected_backend, T> any(objective);
+        fw_merging::run(be, pool, any, *out.checkpoint, options, {},
+                        [&](fw_merging_step const & step, lathe::cvec<selected_backend, T> const * x) {
             out.trace.push_back(recorded(step, names, layout, options.granularity == lathe::merge::granularity::layer));
-            out.states.push_back(snapshot<selected_backend, T>(be, layout, x));
+            out.states.push_back(snapshot<selected_backend, T>(be, layout, *x));
         });
         return out;
     });

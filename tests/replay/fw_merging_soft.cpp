@@ -1,5 +1,5 @@
+#include "backend_runners.hpp"
 #include "objectives.hpp"
-#include "selected_backend.hpp"
 
 #include <lathe/reflect/merge.hpp>
 
@@ -75,10 +75,12 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
         auto const layout = lathe::parameter_layout::of(inputs.pool);
         recorded_tasks<selected_backend, T> tasks(layout, std::move(gradients));
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
-        auto const on_step = [&](fw_merging_soft_step const & step, lathe::cvec<selected_backend, T> x) {
+        auto const on_step = [&](fw_merging_soft_step const & step, lathe::cvec<selected_backend, T> const * x) {
             out.trace.push_back(recorded(step, options, names, layout));
-            out.states.push_back(snapshot<selected_backend, T>(be, layout, x));
+            out.states.push_back(snapshot<selected_backend, T>(be, layout, *x));
         };
+        using fw_merging_soft = lathe::compiled::minimising<lathe::registry::fw_merging_soft, T, selected_backend>;
+        using any_objective = lathe::compiled::any_objective<selected_backend, T>;
         if (learns) {
             auto const iterations = std::max<std::size_t>(options.ada_iters, 1);
             recorded_entropy<selected_backend, T> loss(layout, *rows, options.entropy_eps,
@@ -86,9 +88,12 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
                 return "t" + std::to_string(call / iterations) + ".i" + std::to_string(call % iterations) + ".k"
                        + std::to_string(k);
             });
-            fw_merging_soft<T>(be, inputs.pool, tasks, loss, *out.checkpoint, options, lathe::control<>{}, on_step);
-        } else
-            fw_merging_soft<T>(be, inputs.pool, tasks, *out.checkpoint, options, lathe::control<>{}, on_step);
+            any_objective any(tasks, loss);
+            fw_merging_soft::run(be, inputs.pool, any, *out.checkpoint, options, {}, on_step);
+        } else {
+            any_objective any(tasks);
+            fw_merging_soft::run(be, inputs.pool, any, *out.checkpoint, options, {}, on_step);
+        }
         return out;
     });
 
@@ -103,8 +108,10 @@ template <class Backend> void add_fw_merging_soft(runner_table & table) {
             lathe::parameter_layout::of(inputs.pool), *rows, options.entropy_eps,
             [](std::size_t call, std::size_t k) { return "t" + std::to_string(call) + ".k" + std::to_string(k); });
         outcome out{std::make_unique<lathe::memory_checkpoint>("result"), nullptr, json::array(), {}};
-        adamerging<T>(be, inputs.pool, loss, *out.checkpoint, options, lathe::control<>{},
-                      [&](adamerging_step const & step) {
+        using adamerging = lathe::compiled::minimising<lathe::registry::adamerging, T, selected_backend>;
+        lathe::compiled::any_objective<selected_backend, T> any(loss);
+        adamerging::run(be, inputs.pool, any, *out.checkpoint, options, {},
+                        [&](adamerging_step const & step, auto const *) {
             json coefficients = step.coefficients;
             if (options.level == granularity::task)
                 for (auto & row : coefficients)

@@ -1,4 +1,4 @@
-#include "selected_backend.hpp"
+#include "backend_runners.hpp"
 
 #include <lathe/reflect/merge.hpp>
 
@@ -39,9 +39,10 @@ template <class Backend> void add_kinship(runner_table & table) {
         fixture_pool const inputs(f, of_pool);
         auto const names = f.model_names();
         options.low_precision = false;
-        auto const exact = kinship<T>(be, inputs.pool, options);
+        using measuring = lathe::compiled::measuring_kinship<T, selected_backend>;
+        auto const exact = measuring::run(be, inputs.pool, options);
         options.low_precision = true;
-        auto const rounded = kinship<T>(be, inputs.pool, options);
+        auto const rounded = measuring::run(be, inputs.pool, options);
 
         auto const position = [&](json const & name) {
             auto const at = std::ranges::find(names, name.get<std::string>());
@@ -75,9 +76,9 @@ template <class Backend> void add_kinship(runner_table & table) {
         auto const target = f.checkpoint("target");
         fixture_pool const inputs(f, of_pool);
         auto result = std::make_unique<lathe::memory_checkpoint>("result");
-        auto const found = kinship_search<T>(be, inputs.pool, [&](lathe::checkpoint & model) {
-            return minus_squared_distance(model, *target);
-        }, *result, options);
+        auto const evaluate = [&](lathe::checkpoint & model) { return minus_squared_distance(model, *target); };
+        auto const found =
+            lathe::compiled::searching<T, selected_backend>::run(be, inputs.pool, evaluate, *result, options);
         return {std::move(result), lathe::reflect::to_json(found), nullptr, {}};
     });
 }

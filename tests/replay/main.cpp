@@ -1,6 +1,8 @@
 /// \file  replay: runs recorded cases and holds the results against what was recorded, in float and in double.
 #include "cases.hpp"
 
+#include <lathe/compiled/similarity.hpp>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -13,14 +15,20 @@ namespace {
 
 // What CMake found; the code of these is linked in.
 #ifndef LATHE_REPLAY_BACKENDS
-#    define LATHE_REPLAY_BACKENDS backends::eigen
+#    define LATHE_REPLAY_BACKENDS lathe::compiled::backends::eigen
 #endif
-template <class... Backends> struct backend_list {};
+using lathe::compiled::backend_list;
 using built_backends = backend_list<LATHE_REPLAY_BACKENDS>;
 
+template <class Backend> std::vector<recorded_case> worfeval_cases_on(fs::path const & folder) {
+    return worfeval_cases(folder, [](auto const & table, auto requests, std::size_t threads) {
+        return lathe::compiled::similarities_on<Backend>({threads}, table, requests);
+    });
+}
 /// Of the first kind that a folder is; a folder of no other kind holds cases of merging methods.
 template <class Backend> std::vector<recorded_case> cases_of(fs::path const & folder) {
-    for (auto * const kind : {&adapt_cases<Backend>, &merge_cases<Backend>})
+    for (auto * const kind :
+         {&worfeval_cases_on<Backend>, &watermark_cases<Backend>, &adapt_cases<Backend>, &merge_cases<Backend>})
         if (auto cases = kind(folder); !cases.empty())
             return cases;
     throw failure{folder.string() + ": no cases"};

@@ -1,9 +1,7 @@
 /// \file  Recorded cases of the merging methods.
+#include "backend_runners.hpp"
 #include "cases.hpp"
 #include "compare.hpp"
-#include "selected_backend.hpp"
-
-#include <lathe/registry.hpp>
 
 namespace lathe_replay {
 
@@ -11,18 +9,12 @@ namespace {
 
 template <class Backend> runner_table runners_of() {
     runner_table table;
-    add_averages<Backend>(table);
-    add_elections<Backend>(table);
-    add_spectral<Backend>(table);
+    add_registered<Backend>(table);
     add_kinship<Backend>(table);
     add_fw_merging<Backend>(table);
     add_fw_merging_soft<Backend>(table);
     add_frank_wolfe<Backend>(table);
     add_plain(table);
-    lathe::registry::for_each_method(lathe::registry::merging_methods, [&]<class Method>(std::type_identity<Method>) {
-        if (!table.contains(Method::name))
-            throw failure{"no runner for method " + std::string{Method::name} + " of the registry"};
-    });
     return table;
 }
 /// What is wrong with a result; empty if nothing is.

@@ -21,9 +21,7 @@ struct runner {
 };
 using runner_table = std::map<std::string, runner, std::less<>>;
 
-template <class Backend> void add_averages(runner_table & table);
-template <class Backend> void add_elections(runner_table & table);
-template <class Backend> void add_spectral(runner_table & table);
+template <class Backend> void add_registered(runner_table & table);
 template <class Backend> void add_kinship(runner_table & table);
 template <class Backend> void add_fw_merging(runner_table & table);
 template <class Backend> void add_fw_merging_soft(runner_table & table);

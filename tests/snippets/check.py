@@ -4,6 +4,7 @@ blocks marked runnable run. Comments on the line before a block say how to take 
 
     <!-- fragment: NAME -->   the cpp block is part of a function, after tests/snippets/NAME; it is run
     <!-- run -->              the sh block is run, with the built programs on the PATH
+    <!-- file: PATH -->       the block is that file of the tree, which is compiled elsewhere
     <!-- output -->           the text block is what the program or command before it prints
     <!-- needs: BACKEND -->   the cpp block is passed over in builds without that backend
     <!-- given: GLOB -->      (anywhere) copies files of the tree to where the blocks after it run
@@ -30,7 +31,7 @@ compile_command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O0", "-Wall", "
 libraries = {"opencl": ["-DCL_TARGET_OPENCL_VERSION=120", "-lclblast", "-lOpenCL"]}
 limit = 300  # seconds a block may take
 
-marker = re.compile(r"^\s*<!--\s*(fragment|run|output|given|needs)\s*(?::\s*(.*?))?\s*-->\s*$")
+marker = re.compile(r"^\s*<!--\s*(fragment|run|output|given|needs|file)\s*(?::\s*(.*?))?\s*-->\s*$")
 fence = re.compile(r"^(\s*)```(\w*)\s*$")
 
 
@@ -101,6 +102,10 @@ def check(page):
                     raise broken(f"no file matches {text}")
                 for file in files:
                     (shutil.copytree if os.path.isdir(file) else shutil.copy)(file, folder / os.path.basename(file))
+            elif "file" in marks:
+                taken += 1
+                if (root / marks["file"]).read_text() != text:
+                    raise broken(f"this is not {marks['file']}")
             elif "needs" in marks and marks["needs"] not in backends and "*" not in backends:
                 continue
             elif language == "cpp":

@@ -177,12 +177,13 @@ static_assert(!can_map<testing::archetype<floor::inner_product_space>>
               && can_map<testing::archetype<floor::elementwise>>);
 
 // What explains a floor says yes where the floor is there.
-static_assert(testing::explain_matrix_space<eigen_backend, double>() && testing::explain_matrix_space<plain, float>());
-static_assert(testing::explain_storage<testing::archetype<floor::storage>, float>());
-static_assert(testing::explain_vector_space<testing::archetype<floor::vector_space>, float>());
-static_assert(testing::explain_inner_product_space<testing::archetype<floor::inner_product_space>, float>());
-static_assert(testing::explain_elementwise<testing::archetype<floor::elementwise>, float>());
-static_assert(testing::explain_matrix_space<testing::archetype<floor::matrix_space>, float>());
+static_assert(testing::explain<eigen_backend, double, floor::matrix_space>()
+              && testing::explain<plain, float, floor::matrix_space>());
+static_assert(testing::explain<testing::archetype<floor::storage>, float, floor::storage>());
+static_assert(testing::explain<testing::archetype<floor::vector_space>, float, floor::vector_space>());
+static_assert(testing::explain<testing::archetype<floor::inner_product_space>, float, floor::inner_product_space>());
+static_assert(testing::explain<testing::archetype<floor::elementwise>, float, floor::elementwise>());
+static_assert(testing::explain<testing::archetype<floor::matrix_space>, float, floor::matrix_space>());
 
 // Executors.
 static_assert(executor<serial_executor> && executor<thread_pool> && !executor<int> && !executor<thread_pool const>);

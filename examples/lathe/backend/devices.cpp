@@ -6,6 +6,9 @@
 
 namespace lathe_cli {
 
+using lathe::compiled::selected;
+using lathe::compiled::selected_backend;
+
 namespace {
 
 template <class B> json list() {

@@ -1,15 +1,15 @@
 #include "kinship_job.hpp"
-#include "make_backend.hpp"
-
-#include <functional>
+#include "report.hpp"
 
 namespace lathe_cli {
 
 template <class Backend> lathe::merge::kinship_result run_kinship(kinship_job const & job) {
-    auto be = make_backend(job.threads, job.device);
-    lathe::control const ctl{std::ref(job.progress), interrupt_token{}};
-    auto result = job.pool.wants_double() ? lathe::merge::kinship<double>(be, job.pool, job.options, ctl)
-                                          : lathe::merge::kinship<float>(be, job.pool, job.options, ctl);
+    using lathe::compiled::measuring_kinship;
+    auto be = lathe::compiled::make_backend<selected_backend>(job.threads, job.device);
+    auto const ctl = control_of(job.progress);
+    auto result = job.pool.wants_double()
+                      ? measuring_kinship<double, selected_backend>::run(be, job.pool, job.options, ctl)
+                      : measuring_kinship<float, selected_backend>::run(be, job.pool, job.options, ctl);
     if (result.status == lathe::status::stopped)
         throw interrupted{};
     return result;

@@ -1,13 +1,20 @@
 #pragma once
-/// \file  What the code of a backend shares. CMake generates selected_backend.hpp for it, which defines
-/// selected_backend (the
-///        type) and selected (its name).
-#include "make_backend.hpp"
+/// \file  What the code of a backend shares.
 #include "merge_job.hpp"
+#include "selected_backend.hpp"
 
-#include <functional>
+#include <lathe/compiled.hpp>
 
 namespace lathe_cli {
+
+using lathe::compiled::selected;
+using lathe::compiled::selected_backend;
+
+/// Shows progress, asks for interrupts. Refers to `progress`.
+inline lathe::compiled::any_control control_of(progress_bar & progress) {
+    return {{[&progress](lathe::progress const & p) { progress(p); }},
+            {[] { return interrupt_token{}.stop_requested(); }}};
+}
 
 /// A status or a result, as JSON. \throws interrupted
 template <class Result> json report_of(Result const & result) {

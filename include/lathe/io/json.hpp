@@ -1,43 +1,20 @@
 #pragma once
 /// \file  Strict reading of JSON from files that may be hostile: UTF-8 checked, nesting bounded, no tree in memory.
 #include <lathe/core/error.hpp>
+#include <lathe/core/utf8.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
 LATHE_NAMESPACE_BEGIN
 namespace io {
 
-/// Bytes of the first character of `text`; 0 if it is not well-formed UTF-8 (Unicode, table 3-7: no surrogates, no
-/// overlong forms) or there is none.
-constexpr std::size_t utf8_length(std::string_view text) noexcept {
-    auto const byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-    auto const lead = byte(0);
-    if (lead < 0x80u)
-        return text.empty() ? 0 : 1;
-    std::size_t const length = lead >= 0xf0u ? 4 : lead >= 0xe0u ? 3 : 2;
-    unsigned const low = lead == 0xe0u ? 0xa0u : lead == 0xf0u ? 0x90u : 0x80u;
-    unsigned const high = lead == 0xedu ? 0x9fu : lead == 0xf4u ? 0x8fu : 0xbfu;
-    if (lead < 0xc2u || lead > 0xf4u || byte(1) < low || byte(1) > high)
-        return 0;
-    for (std::size_t k = 2; k < length; ++k)
-        if ((byte(k) & 0xc0u) != 0x80u)
-            return 0;
-    return length;
-}
-
-/// Position of the first byte that is not part of well-formed UTF-8.
-constexpr std::optional<std::size_t> first_not_utf8(std::string_view text) noexcept {
-    for (std::size_t i = 0, length = 0; i != text.size(); i += length)
-        if (length = utf8_length(text.substr(i)); length == 0)
-            return i;
-    return std::nullopt;
-}
+using lathe::first_not_utf8;
+using lathe::utf8_length;
 
 /// Text from a file for use in a one-line message: control characters and what is not UTF-8 as \xNN, cut at about
 /// `limit` bytes.

@@ -11,6 +11,7 @@
 ///     merge::linear(be, pool, sink, options);
 ///     REQUIRE(be.host_syncs() == windows);
 #include <lathe/core/ops.hpp>
+#include <lathe/testing/explain.hpp>
 #include <lathe/testing/reference.hpp>
 
 #include <algorithm>
@@ -22,9 +23,6 @@
 
 LATHE_NAMESPACE_BEGIN
 namespace testing {
-
-/// The floors of core/backend.hpp, each above the one before.
-enum class floor : unsigned char { storage, vector_space, inner_product_space, elementwise, matrix_space };
 
 /// Elements alive on an archetype.
 struct memory_use {

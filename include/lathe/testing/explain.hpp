@@ -1,73 +1,131 @@
 #pragma once
-/// \file  Says to the author of a backend what is missing: one static_assert for each requirement of a floor.
+/// \file  Says to the author of a backend what is missing: one short diagnostic for each requirement of a floor.
 ///
-///     static_assert(lathe::testing::explain_elementwise<my_backend, float>());
+///     static_assert(lathe::testing::explain<my_backend, float, lathe::testing::floor::elementwise>());
 ///
-/// Where the concept alone would say that has_axpy is not satisfied, this says which member to write, and it lists all
-/// that is missing at once.
+/// Where the concept alone would say that has_axpy is not satisfied, and why it is not, this says which member to
+/// write. All that is missing is listed at once; what follows from memory is asked for when there is memory.
 #include <lathe/core/backend.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace testing {
 
-template <class B, class T> consteval bool explain_storage() {
-    static_assert(real<T>, "lathe: T has to be float or double");
-    static_assert(requires {
-        requires device_pointer<pointer_t<B, T>>;
-    }, "lathe: write `template <class T> using pointer = ...;`, copyable, with element_type and p + n of its own type");
-    static_assert(requires { requires device_pointer<pointer_t<B, T const>>; },
-                  "lathe: pointer<T const> is no device_pointer");
-    static_assert(requires { requires std::convertible_to<pointer_t<B, T>, pointer_t<B, T const>>; },
-                  "lathe: pointer<T> has to convert to pointer<T const>");
-    static_assert(requires {
-        requires std::movable<buffer_t<B, T>>;
-    }, "lathe: write `template <class T> class buffer`, which owns memory and can be moved, also by assignment");
-    static_assert(requires(buffer_t<B, T> & b) {
-        { b.view() } -> std::same_as<vec<B, T>>;
-    }, "lathe: write `vec_view<pointer<T>> view()` in buffer<T>");
-    static_assert(has_allocate<B, T>, "lathe: write `template <class T> buffer<T> allocate(std::size_t n)`");
-    static_assert(has_upload<B, T>, "lathe: write `void upload(std::span<T const>, vec_view<pointer<T>>)`");
-    static_assert(has_download<B, T>,
-                  "lathe: write `void download(vec_view<pointer<T const>>, std::span<T>)`, which blocks");
-    static_assert(has_sync<B>, "lathe: write `void sync()`, which blocks until all work is done");
-    return storage<B, T>;
+/// One function for each requirement, on whether it is met: a diagnostic is about the message alone.
+namespace write {
+template <bool met> consteval bool scalar() {
+    static_assert(met, "lathe: T has to be float or double");
+    return met;
 }
-
-template <class B, class T> consteval bool explain_vector_space() {
-    static_assert(explain_storage<B, T>());
-    static_assert(has_fill<B, T>, "lathe: write `void fill(T a, vec_view<pointer<T>> y)`, or map");
-    static_assert(has_copy<B, T>,
-                  "lathe: write `void copy(vec_view<pointer<T const>> x, vec_view<pointer<T>> y)`, or map");
-    static_assert(has_scale<B, T>, "lathe: write `void scale(T a, vec_view<pointer<T>> y)`, or map");
-    static_assert(has_axpy<B, T>,
-                  "lathe: write `void axpy(T a, vec_view<pointer<T const>> x, vec_view<pointer<T>> y)`, or map");
-    return vector_space<B, T>;
+template <bool met> consteval bool pointer() {
+    static_assert(met,
+                  "lathe: write `template <class T> using pointer = ...;`, copyable, with element_type and p + n of "
+                  "its own type, for const T too; pointer<T> converts to pointer<T const>");
+    return met;
 }
-
-template <class B, class T> consteval bool explain_inner_product_space() {
-    static_assert(explain_vector_space<B, T>());
-    static_assert(has_dot<B, T>,
-                  "lathe: write `T dot(vec_view<pointer<T const>> x, vec_view<pointer<T const>> y)`, or reduce");
-    return inner_product_space<B, T>;
+template <bool met> consteval bool buffer() {
+    static_assert(met, "lathe: write `template <class T> class buffer`, which owns memory and can be moved, also by "
+                       "assignment");
+    return met;
 }
-
-template <class B, class T> consteval bool explain_elementwise() {
-    static_assert(explain_inner_product_space<B, T>());
-    static_assert(has_map<B, T>,
+template <bool met> consteval bool view() {
+    static_assert(met, "lathe: write `vec_view<pointer<T>> view()` in buffer<T>");
+    return met;
+}
+template <bool met> consteval bool allocate() {
+    static_assert(met, "lathe: write `template <class T> buffer<T> allocate(std::size_t n)`");
+    return met;
+}
+template <bool met> consteval bool upload() {
+    static_assert(met, "lathe: write `void upload(std::span<T const>, vec_view<pointer<T>>)`");
+    return met;
+}
+template <bool met> consteval bool download() {
+    static_assert(met, "lathe: write `void download(vec_view<pointer<T const>>, std::span<T>)`, which blocks");
+    return met;
+}
+template <bool met> consteval bool sync() {
+    static_assert(met, "lathe: write `void sync()`, which blocks until all work is done");
+    return met;
+}
+template <bool met> consteval bool fill() {
+    static_assert(met, "lathe: write `void fill(T a, vec_view<pointer<T>> y)`, or map");
+    return met;
+}
+template <bool met> consteval bool copy() {
+    static_assert(met, "lathe: write `void copy(vec_view<pointer<T const>> x, vec_view<pointer<T>> y)`, or map");
+    return met;
+}
+template <bool met> consteval bool scale() {
+    static_assert(met, "lathe: write `void scale(T a, vec_view<pointer<T>> y)`, or map");
+    return met;
+}
+template <bool met> consteval bool axpy() {
+    static_assert(met, "lathe: write `void axpy(T a, vec_view<pointer<T const>> x, vec_view<pointer<T>> y)`, or map");
+    return met;
+}
+template <bool met> consteval bool dot() {
+    static_assert(met, "lathe: write `T dot(vec_view<pointer<T const>> x, vec_view<pointer<T const>> y)`, or reduce");
+    return met;
+}
+template <bool met> consteval bool map() {
+    static_assert(met,
                   "lathe: write `template <real T, class Kernel, class... Outs, class... Ins> void map(Kernel const "
                   "&, std::tuple<Outs...> const &, Ins const &...)`; operands: core/kernel.hpp");
-    static_assert(has_reduce<B, T>,
-                  "lathe: write `template <real T, class Kernel, class... Ins> void reduce(Kernel const &, "
-                  "std::span<double> totals, Ins const &...)`, which adds to totals and blocks");
-    return elementwise<B, T>;
+    return met;
 }
-
-template <class B, class T> consteval bool explain_matrix_space() {
-    static_assert(explain_elementwise<B, T>());
-    static_assert(has_gemm<B, T>,
+template <bool met> consteval bool reduce() {
+    static_assert(met, "lathe: write `template <real T, class Kernel, class... Ins> void reduce(Kernel const &, "
+                       "std::span<double> totals, Ins const &...)`, which adds to totals and blocks");
+    return met;
+}
+template <bool met> consteval bool gemm() {
+    static_assert(met,
                   "lathe: write `void gemm(op, op, T a, mat_view<pointer<T const>> A, mat_view<pointer<T const>> B, T "
                   "b, mat_view<pointer<T>> C)`, which does not read C where b is 0");
-    return matrix_space<B, T>;
+    return met;
+}
+} // namespace write
+
+template <class B, class T>
+concept has_pointer = device_pointer<pointer_t<B, T>> && device_pointer<pointer_t<B, T const>>
+                      && std::convertible_to<pointer_t<B, T>, pointer_t<B, T const>>;
+template <class B, class T>
+concept has_buffer = std::movable<buffer_t<B, T>>;
+template <class B, class T>
+concept has_view = requires(buffer_t<B, T> & b) {
+    { b.view() } -> std::same_as<vec<B, T>>;
+};
+
+/// The floors of core/backend.hpp, each above the one before.
+enum class floor : unsigned char { storage, vector_space, inner_product_space, elementwise, matrix_space };
+
+/// Always true: what is missing is an error of its own.
+template <class B, class T, floor F> consteval bool explain() {
+    write::scalar<real<T>>();
+    write::pointer<has_pointer<B, T>>();
+    write::buffer<has_buffer<B, T>>();
+    write::sync<has_sync<B>>();
+    if constexpr (has_pointer<B, T> && has_buffer<B, T>) {
+        write::view<has_view<B, T>>();
+        write::allocate<has_allocate<B, T>>();
+        write::upload<has_upload<B, T>>();
+        write::download<has_download<B, T>>();
+    }
+    if constexpr (storage<B, T> && (F == floor::vector_space || F == floor::inner_product_space)) {
+        write::fill<has_fill<B, T>>();
+        write::copy<has_copy<B, T>>();
+        write::scale<has_scale<B, T>>();
+        write::axpy<has_axpy<B, T>>();
+    }
+    if constexpr (storage<B, T> && F == floor::inner_product_space)
+        write::dot<has_dot<B, T>>();
+    if constexpr (storage<B, T> && F >= floor::elementwise) { // from here on the members above are kernels
+        write::map<has_map<B, T>>();
+        write::reduce<has_reduce<B, T>>();
+    }
+    if constexpr (storage<B, T> && F == floor::matrix_space)
+        write::gemm<has_gemm<B, T>>();
+    return true;
 }
 
 } // namespace testing

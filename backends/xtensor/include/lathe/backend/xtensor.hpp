@@ -75,13 +75,23 @@ public:
 
 using xtensor_backend = basic_xtensor_backend<>;
 
+/// Whether the elements lie row after row without gaps. A dimension of one element has no stride.
+template <class X> [[nodiscard]] bool is_row_major(X const & x) {
+    std::ptrdiff_t next = 1;
+    for (auto d = x.dimension(); d-- != 0;) {
+        if (x.shape()[d] > 1 && x.strides()[d] != next)
+            return false;
+        next *= static_cast<std::ptrdiff_t>(x.shape()[d]);
+    }
+    return true;
+}
+
 /// Makes an array a tensor of the checkpoint, with its shape. Nothing is copied. \throws shape_error if the elements
 /// are not row after row, without gaps; and what borrowed_checkpoint::add throws
 template <class X>
     requires xt::has_data_interface<X>::value && real<typename X::value_type>
 void add_array(borrowed_checkpoint & to, std::string name, X const & x) {
-    expects_shape(x.is_contiguous() && (x.layout() == xt::layout_type::row_major || x.dimension() <= 1),
-                  "add_array: the elements are not row after row without gaps");
+    expects_shape(x.size() == 0 || is_row_major(x), "add_array: the elements are not row after row without gaps");
     to.add(std::move(name), shape(x.shape().begin(), x.shape().end()),
            std::span<typename X::value_type const>(x.data() + x.data_offset(), x.size()));
 }

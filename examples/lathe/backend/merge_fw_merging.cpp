@@ -1,5 +1,0 @@
-#include "run_objective.hpp"
-
-namespace lathe_cli {
-template json run_merge<lathe::registry::fw_merging, selected>(merge_job const &);
-} // namespace lathe_cli

@@ -1,0 +1,118 @@
+#pragma once
+/// \file  The methods of the registry compiled once for each backend and precision, apart from the programs that call
+///        them: what is declared here is defined in compiled/definitions.hpp and instantiated by compiled/*.cpp, which
+///        CMake builds as lathe_compiled_<backend>. What a caller brings is type-erased: a call through a
+///        std::function for each evaluation, step or window.
+#include <lathe/merge/quadratic.hpp>
+#include <lathe/registry.hpp>
+
+#include <functional>
+
+LATHE_NAMESPACE_BEGIN
+namespace compiled {
+
+/// Any lathe::observer; by default none.
+struct any_observer {
+    std::function<void(progress const &)> told{};
+    void operator()(progress const & p) const {
+        if (told)
+            told(p);
+    }
+};
+/// Any lathe::stop_token; by default one that never asks to stop.
+struct any_stop {
+    std::function<bool()> asked{};
+    [[nodiscard]] bool stop_requested() const { return asked && asked(); }
+};
+using any_control = control<any_observer, any_stop>;
+
+/// Any objectives: one (merge::differentiable) or one for each task (merge::task_objectives), referred to. Models both:
+/// as one objective it is the loss given beside the tasks, else the sum of the tasks.
+template <class B, real T> class any_objective {
+    std::size_t size_ = 1;
+    std::function<double(B &, std::size_t, cvec<B, T>, vec<B, T>)> task_;
+    std::function<double(B &, cvec<B, T>, vec<B, T>)> loss_;
+
+public:
+    template <class F>
+        requires merge::differentiable<F, B, T> || merge::task_objectives<F, B, T>
+    explicit any_objective(F & f) {
+        if constexpr (merge::task_objectives<F, B, T>) {
+            size_ = static_cast<std::size_t>(f.size());
+            task_ = [&f](B & be, std::size_t k, cvec<B, T> x, vec<B, T> g) {
+                return static_cast<double>(f.value_and_gradient(be, k, x, g));
+            };
+        } else {
+            loss_ = [&f](B & be, cvec<B, T> x, vec<B, T> g) {
+                return static_cast<double>(f.value_and_gradient(be, x, g));
+            };
+            task_ = [this](B & be, std::size_t, cvec<B, T> x, vec<B, T> g) { return loss_(be, x, g); };
+        }
+    }
+    template <class Tasks, class Loss>
+        requires merge::task_objectives<Tasks, B, T> && merge::differentiable<Loss, B, T>
+    any_objective(Tasks & tasks, Loss & loss) : any_objective(tasks) {
+        loss_ = [&loss](B & be, cvec<B, T> x, vec<B, T> g) {
+            return static_cast<double>(loss.value_and_gradient(be, x, g));
+        };
+    }
+    any_objective(any_objective const &) = delete;
+    any_objective & operator=(any_objective const &) = delete;
+
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    double value_and_gradient(B & be, std::size_t task, cvec<B, T> x, vec<B, T> g) { return task_(be, task, x, g); }
+    double value_and_gradient(B & be, cvec<B, T> x, vec<B, T> g) {
+        if (loss_)
+            return loss_(be, x, g);
+        if (size_ == 1)
+            return task_(be, 0, x, g);
+        return merge::sum_of_tasks<B, T, any_objective>(*this).value_and_gradient(be, x, g);
+    }
+};
+
+/// Told of each step of Method, and the state after it where the method shows it.
+template <class Method, class B, real T>
+using any_step = std::function<void(typename Method::step const &, cvec<B, T> const * x)>;
+
+/// Method::run for the methods of registry::merging_methods.
+template <class Method, real T, class B> struct merging {
+    static typename Method::result run(B & be, merge::model_pool const & pool, registry::file_list files,
+                                       checkpoint_sink & sink, typename Method::options const & options,
+                                       any_control ctl = {});
+};
+
+/// Method::run for those of registry::objective_methods that take objectives.
+template <class Method, real T, class B> struct minimising {
+    static typename Method::result run(B & be, merge::model_pool const & pool, any_objective<B, T> & objective,
+                                       checkpoint_sink & sink, typename Method::options const & options,
+                                       any_control ctl = {}, any_step<Method, B, T> on_step = {});
+};
+
+/// merge::kinship_search.
+template <real T, class B> struct searching {
+    static merge::kinship_search_result run(B & be, merge::model_pool const & pool,
+                                            std::function<double(checkpoint &)> evaluate, checkpoint_sink & sink,
+                                            merge::kinship_search_options const & options, any_control ctl = {});
+};
+
+/// merge::frank_wolfe (streamed) and merge::frank_wolfe_gram (from_products) of a distance.
+template <real T, class B> struct minimising_distance {
+    using step = any_step<registry::frank_wolfe, B, T>;
+    static merge::frank_wolfe_result streamed(B & be, merge::model_pool const & pool,
+                                              merge::quadratic_distance<B, T> & distance, checkpoint_sink & sink,
+                                              merge::frank_wolfe_options const & options, any_control ctl = {},
+                                              step on_step = {});
+    static merge::frank_wolfe_result from_products(B & be, merge::model_pool const & pool,
+                                                   merge::quadratic_distance<B, T> & distance, checkpoint_sink & sink,
+                                                   merge::frank_wolfe_options const & options, any_control ctl = {},
+                                                   step on_step = {});
+};
+
+/// merge::kinship.
+template <real T, class B> struct measuring_kinship {
+    static merge::kinship_result run(B & be, merge::model_pool const & pool, merge::kinship_options const & options,
+                                     any_control ctl = {});
+};
+
+} // namespace compiled
+LATHE_NAMESPACE_END
