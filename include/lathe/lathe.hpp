@@ -1,6 +1,15 @@
 #pragma once
 /// \file  Everything that needs the standard library only: the core, random numbers, linear algebra and the methods.
 ///        Backends (lathe/backend/eigen.hpp), files (lathe/io/safetensors.hpp) and reflection are apart.
+#include <lathe/adapt/adalora.hpp>
+#include <lathe/adapt/blocks.hpp>
+#include <lathe/adapt/combine.hpp>
+#include <lathe/adapt/dora.hpp>
+#include <lathe/adapt/factors.hpp>
+#include <lathe/adapt/initial.hpp>
+#include <lathe/adapt/kasa.hpp>
+#include <lathe/adapt/loftq.hpp>
+#include <lathe/adapt/spectral.hpp>
 #include <lathe/cluster/fuzzy_c_means.hpp>
 #include <lathe/cluster/k_means.hpp>
 #include <lathe/cluster/streaming.hpp>
@@ -11,6 +20,9 @@
 #include <lathe/evaluate/workflow_graph.hpp>
 #include <lathe/evaluate/worfeval_explanation.hpp>
 #include <lathe/linalg/cholesky.hpp>
+#include <lathe/linalg/partial_svd.hpp>
+#include <lathe/linalg/qr.hpp>
+#include <lathe/linalg/randomized_svd.hpp>
 #include <lathe/linalg/svd.hpp>
 #include <lathe/merge/adamerging.hpp>
 #include <lathe/merge/dare.hpp>

@@ -23,6 +23,10 @@ struct recorded_case {
 
 /// The cases of a folder; none if it is not of this kind. \throws failure, lathe::error
 template <class Backend> std::vector<recorded_case> merge_cases(fs::path const & folder);
+template <class Backend> std::vector<recorded_case> adapt_cases(fs::path const & folder);
+
+/// An adapter folder of PEFT with its manifest.
+result run_peft_case(fs::path const & folder);
 template <class Backend> std::vector<recorded_case> watermark_cases(fs::path const & folder);
 /// lathe::evaluate::similarities on a backend with so many threads.
 using similarity_runner = std::function<lathe::evaluate::similarity_result(

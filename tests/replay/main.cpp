@@ -27,7 +27,8 @@ template <class Backend> std::vector<recorded_case> worfeval_cases_on(fs::path c
 }
 /// Of the first kind that a folder is; a folder of no other kind holds cases of merging methods.
 template <class Backend> std::vector<recorded_case> cases_of(fs::path const & folder) {
-    for (auto * const kind : {&worfeval_cases_on<Backend>, &watermark_cases<Backend>, &merge_cases<Backend>})
+    for (auto * const kind :
+         {&worfeval_cases_on<Backend>, &watermark_cases<Backend>, &adapt_cases<Backend>, &merge_cases<Backend>})
         if (auto cases = kind(folder); !cases.empty())
             return cases;
     throw failure{folder.string() + ": no cases"};

@@ -52,8 +52,7 @@ inline adalora_budget adalora_budget_at(std::size_t t, std::size_t initial, std:
         return {initial, false};
     if (t > o.total_steps - o.tfinal)
         return {target, true};
-    auto const left =
-        1 - static_cast<double>(t - o.tinit) / static_cast<double>(o.total_steps - o.tfinal - o.tinit);
+    auto const left = 1 - static_cast<double>(t - o.tinit) / static_cast<double>(o.total_steps - o.tfinal - o.tinit);
     auto const more = static_cast<double>(initial - target) * (left * left * left);
     return {static_cast<std::size_t>(more + static_cast<double>(target)), t % o.delta_t == 0};
 }
@@ -146,7 +145,7 @@ public:
 
 /// Which triplets stay.
 struct adalora_mask {
-    double threshold;                     ///< -infinity if all stay
+    double threshold;                    ///< -infinity if all stay
     std::vector<std::vector<bool>> keep; ///< what PEFT calls rank_pattern
 };
 /// Those with a score above the (all - budget)-th smallest: equals of that go too. All for a budget of all. \throws
@@ -170,7 +169,8 @@ inline adalora_mask adalora_keep(std::vector<std::vector<double>> const & scores
     return out;
 }
 /// E_i := 0 where it is not kept. \throws shape_error
-template <class B, class P, class T = pointee_t<P>> void adalora_apply(B & be, std::vector<bool> const & keep, vec_view<P> e) {
+template <class B, class P, class T = pointee_t<P>>
+void adalora_apply(B & be, std::vector<bool> const & keep, vec_view<P> e) {
     expects_shape(keep.size() == e.n, "adalora: the mask is of another rank");
     for (std::size_t i = 0; i != keep.size(); ++i)
         if (!keep[i])

@@ -62,9 +62,9 @@ std::vector<adapter<B, T>> melora(B & be, std::size_t outputs, std::size_t input
     std::uint64_t first = 0;
     for (std::size_t i = 0; i != p; ++i) {
         auto const r = options.ranks[i];
-        auto & block = out.emplace_back(
-            be, outputs / p, inputs / p, r,
-            scaling_of(options.alphas[options.alphas.size() == 1 ? 0 : i], r, scaling_rule::lora));
+        auto & block =
+            out.emplace_back(be, outputs / p, inputs / p, r,
+                             scaling_of(options.alphas[options.alphas.size() == 1 ? 0 : i], r, scaling_rule::lora));
         fill_uniform(be, 1 / std::sqrt(static_cast<double>(inputs / p)),
                      random::uniform_stream{options.seed, purposes::a, first}, block.a_elements.view());
         ops::fill(be, T(0), block.b_elements.view());
@@ -79,7 +79,7 @@ template <class B, real T> class shared_adapter {
     std::size_t outputs_, inputs_, rank_;
     double scaling_;
     buffer_t<B, T> a_;
-    std::vector<buffer_t<B, T>> b_;        // of the groups
+    std::vector<buffer_t<B, T>> b_;         // of the groups
     std::vector<std::size_t> group_, size_; // of the layers; layers in a group
 
 public:

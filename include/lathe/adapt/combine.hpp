@@ -6,14 +6,15 @@ LATHE_NAMESPACE_BEGIN
 namespace adapt {
 
 enum class combination : unsigned char {
-    cat,             ///< exact: the ranks add up
-    svd,             ///< the best of rank svd_rank, without the dense sum
-    linear,          ///< factor by factor, with the roots of the weights: NOT the sum, it has products of all A's and B's
-    ties,            ///< the last four, too, treat A and B apart
+    cat,    ///< exact: the ranks add up
+    svd,    ///< the best of rank svd_rank, without the dense sum
+    linear, ///< factor by factor, with the roots of the weights: NOT the sum, it has products of all A's and B's
+    ties,   ///< the last four, too, treat A and B apart
     magnitude_prune, //
     dare_linear,
     dare_ties,
-    ties_svd, ///< these four treat the dense changes and decompose the result: O(out in) memory, a whole SVD's worth of work
+    ties_svd, ///< these four treat the dense changes and decompose the result: O(out in) memory, a whole SVD's worth of
+              ///< work
     magnitude_prune_svd,
     dare_linear_svd,
     dare_ties_svd
@@ -23,15 +24,15 @@ enum class election : unsigned char {
     frequency ///< of the sum of their signs
 };
 enum class combine_scaling : unsigned char {
-    once,       ///< a change counts weight x scaling B A, as PEFT does since #3111
+    once,        ///< a change counts weight x scaling B A, as PEFT does since #3111
     legacy_twice ///< of svd and *_svd: PEFT to 0.20 took weight x scaling of changes that contained the scaling
 };
 
 struct combine_options {
     combination kind = combination::cat;
     std::vector<double> weights = {}; ///< one for each adapter; none: all 1
-    std::size_t svd_rank = 0;      ///< 0: the largest of the adapters' ranks
-    double density = 1;            ///< of ties, dare and magnitude_prune
+    std::size_t svd_rank = 0;         ///< 0: the largest of the adapters' ranks
+    double density = 1;               ///< of ties, dare and magnitude_prune
     election elect = election::total;
     double clamp = 0; ///< of svd and *_svd: clip both factors to this quantile of their elements, if it is positive
     combine_scaling scaling = combine_scaling::once;
@@ -66,15 +67,16 @@ struct tensor_combination {
                              random::uniform_stream stream) {
         if (density >= 1)
             return;
-        expects_shape(mask.empty() || mask.size() == t.size(), "combine: a mask has not as many elements as its tensor");
+        expects_shape(mask.empty() || mask.size() == t.size(),
+                      "combine: a mask has not as many elements as its tensor");
         for (std::size_t i = 0; i != t.size(); ++i)
             t[i] = (mask.empty() ? static_cast<double>(stream[i]) < density : mask[i] != 0) ? t[i] / density : 0;
     }
     /// \param masks for dare: one for each tensor, or none
     [[nodiscard]] std::vector<double> operator()(std::vector<std::vector<double>> tensors,
                                                  std::span<double const> weights,
-                                                 std::span<std::vector<unsigned char> const> masks,
-                                                 std::uint64_t seed, std::uint32_t purpose) const {
+                                                 std::span<std::vector<unsigned char> const> masks, std::uint64_t seed,
+                                                 std::uint32_t purpose) const {
         bool const random_ones = kind == combination::dare_linear || kind == combination::dare_ties;
         bool const elects = kind == combination::ties || kind == combination::dare_ties;
         for (std::size_t i = 0; i != tensors.size(); ++i)
@@ -153,8 +155,7 @@ private:
         expects_option(masks.empty() || (dare && masks.size() == n), "masks", std::to_string(masks.size()),
                        "none, or for dare one for each adapter");
     }
-    template <class B, class T>
-    static std::vector<double> values(B & be, cmat<B, T> m) {
+    template <class B, class T> static std::vector<double> values(B & be, cmat<B, T> m) {
         auto const h = linalg::to_host(be, m, op::none, "combine");
         std::vector<double> out;
         out.reserve(m.rows * m.cols);
@@ -162,8 +163,7 @@ private:
             out.insert(out.end(), h.row(i), h.row(i) + m.cols);
         return out;
     }
-    template <class B, class T>
-    static void put(B & be, std::vector<double> const & x, mat<B, T> m) {
+    template <class B, class T> static void put(B & be, std::vector<double> const & x, mat<B, T> m) {
         linalg::host_matrix h(m.rows, m.cols);
         for (std::size_t i = 0; i != x.size(); ++i)
             h(i / m.cols, i % m.cols) = x[i];
@@ -240,7 +240,8 @@ private:
         std::ranges::sort(all);
         auto const at = quantile * static_cast<double>(all.size() - 1);
         auto const low = static_cast<std::size_t>(at);
-        auto const high = all[low] + (at - static_cast<double>(low)) * (all[std::min(low + 1, all.size() - 1)] - all[low]);
+        auto const high =
+            all[low] + (at - static_cast<double>(low)) * (all[std::min(low + 1, all.size() - 1)] - all[low]);
         for (auto * const x : {&a, &b})
             for (auto & v : *x)
                 v = std::min(std::max(v, -high), high);

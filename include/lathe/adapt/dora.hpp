@@ -27,8 +27,8 @@ std::vector<double> dora_norms(B & be, cmat<B, T> w, factors<B, T> const & f) {
                b = linalg::to_host(be, f.b, op::none, "dora_norms: B");
     std::vector<double> out(m);
     for (std::size_t i = 0; i != m; ++i)
-        out[i] = std::sqrt(
-            std::max(0.0, ops::dot(be, w.row(i), w.row(i)) + linalg::dot(p.row(i), b.row(i), p.stride())));
+        out[i] =
+            std::sqrt(std::max(0.0, ops::dot(be, w.row(i), w.row(i)) + linalg::dot(p.row(i), b.row(i), p.stride())));
     return out;
 }
 

@@ -30,10 +30,10 @@ adapter<B, T> split(B & be, linalg::partial_svd_result<B, T> & r, std::size_t co
     for (std::size_t i = 0; i != count; ++i) {
         auto const s = r.s[i];
         // What is to carry s / scaling, its root or nothing (of what carries the scaling), over what it carries.
-        auto const of_a = place == singular_values::in_a ? s / scaling
+        auto const of_a = place == singular_values::in_a   ? s / scaling
                           : place == singular_values::in_b ? 1.0
                                                            : std::sqrt(s / scaling);
-        auto const of_b = place == singular_values::in_b ? s / scaling
+        auto const of_b = place == singular_values::in_b   ? s / scaling
                           : place == singular_values::in_a ? 1.0
                                                            : std::sqrt(s / scaling);
         auto const over = s > 0 ? 1 / s : 0.0;
@@ -95,8 +95,9 @@ adapter<B, T> milora(B & be, mat_view<P> w, std::size_t r, spectral_options cons
                      control<Obs, Stop> ctl = {}) {
     return take_triplets(be, w, linalg::spectrum_end::smallest, r, options, ctl);
 }
-/// OLoRA (Buyukakyuz 2024): W = Q R, B the first r columns of Q, A the first r rows of R; W := W - s B A. Only the first
-/// r columns of W decide about B, and A = B^T W: time 2 r out in + 4 out r^2, not that of a whole QR decomposition.
+/// OLoRA (Buyukakyuz 2024): W = Q R, B the first r columns of Q, A the first r rows of R; W := W - s B A. Only the
+/// first r columns of W decide about B, and A = B^T W: time 2 r out in + 4 out r^2, not that of a whole QR
+/// decomposition.
 /// \throws option_error unless r is from 1 to the shorter side; non_finite_error
 template <class B, class P, class T = pointee_t<P>>
     requires matrix_space<B, T>
@@ -184,8 +185,7 @@ extract_result<B, T> extract(B & be, mat_view<P> base, mat_view<Q> finetuned, ex
     expects_shape(base.rows == finetuned.rows && base.cols == finetuned.cols, "extract: the extents differ");
     expects_option(options.energy > 0 && options.energy <= 1, "energy", std::to_string(options.energy),
                    "a number in (0, 1]");
-    expects_option(options.sv_epsilon >= 0, "sv_epsilon", std::to_string(options.sv_epsilon),
-                   "a number, not negative");
+    expects_option(options.sv_epsilon >= 0, "sv_epsilon", std::to_string(options.sv_epsilon), "a number, not negative");
     auto const k = std::min(base.rows, base.cols);
     auto difference = be.template allocate<T>(base.rows * base.cols);
     auto const d = as_matrix(difference.view(), base.rows, base.cols);
@@ -195,8 +195,10 @@ extract_result<B, T> extract(B & be, mat_view<P> base, mat_view<Q> finetuned, ex
     auto triplets = linalg::partial_svd(be, d, linalg::spectrum_end::largest, cap, options.svd, ctl);
     auto const total = triplets.norm * triplets.norm;
     std::size_t count = cap;
+    // What differs from sv_epsilon by rounding is not above it.
+    auto const above = options.sv_epsilon + static_cast<double>(std::numeric_limits<T>::epsilon()) * triplets.s[0];
     if (options.sv_epsilon > 0)
-        count = static_cast<std::size_t>(std::ranges::count_if(triplets.s, [&](double s) { return s > options.sv_epsilon; }));
+        count = static_cast<std::size_t>(std::ranges::count_if(triplets.s, [&](double s) { return s > above; }));
     double held = 0;
     for (std::size_t i = 0; i != count; ++i) {
         if (options.energy < 1 && held >= options.energy * total) {
@@ -207,15 +209,14 @@ extract_result<B, T> extract(B & be, mat_view<P> base, mat_view<Q> finetuned, ex
     }
     auto out = split(be, triplets, count, options.place);
     triplets.s.resize(count);
-    return {std::move(out), std::move(triplets.s), total > 0 ? std::min(1.0, held / total) : 1.0,
-            triplets.error_bound};
+    return {std::move(out), std::move(triplets.s), total > 0 ? std::min(1.0, held / total) : 1.0, triplets.error_bound};
 }
 
 /// The r largest triplets of a sum of changes, weights and scalings in it, as an adapter of scaling 1: exact, without
 /// the out x in matrix. QR decompositions of the stacked B's and A's, and the SVD of a matrix as small as the sum R of
 /// the ranks: time 4 (out + in) R^2 + O(R^3) on the host, in double (Halko et al. 2011, 5.1). Where R is not below the
-/// shorter side, by way of the whole matrix. Also what lowers the rank of one adapter. \throws option_error, shape_error,
-/// non_finite_error
+/// shorter side, by way of the whole matrix. Also what lowers the rank of one adapter. \throws option_error,
+/// shape_error, non_finite_error
 template <class B, real T>
     requires matrix_space<B, T>
 adapter<B, T> compress(B & be, std::span<factors<B, T> const> all, std::span<double const> weights, std::size_t r,

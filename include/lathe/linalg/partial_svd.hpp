@@ -148,7 +148,7 @@ template <class B, real C, class P> class block_krylov {
     std::size_t k_, l_, wanted_, width_, steps_;
     buffer_t<B, C> basis_, images_, next_, scratch_, next_images_, residual_rows_;
     std::optional<lower_panels<B, C>> gram_;
-    std::optional<spd_panels<B, C>> inverse_;
+    std::optional<spd_panels<B, C>> inverse_, spare_inverse_;
     double shift_ = 0, largest_diagonal_ = 0;
     std::vector<double> squares_, residuals_; // of the block, in the order of preference
     std::vector<double> solved_;              // r^T (G - shift I)^-1 r for every residual r
@@ -181,21 +181,19 @@ template <class B, real C, class P> class block_krylov {
     /// \returns whether it did
     bool move_shift() {
         auto const last = squares_.back(), at = squares_[wanted_ - 1];
-        auto tau = squares_[0] - std::min(2 * residuals_[0], 0.25 * (last - squares_[0]))
-                   - 8 * static_cast<double>(std::numeric_limits<C>::epsilon()) * largest_diagonal_;
+        auto const near = std::min(2 * residuals_[0], 0.25 * (last - squares_[0]));
+        auto const tau =
+            squares_[0] - near - 8 * static_cast<double>(std::numeric_limits<C>::epsilon()) * largest_diagonal_;
         auto const gain = [&](double s) { return std::log((last - s) / (at - s)); };
-        while (tau > shift_ && last > at && at > tau && gain(tau) > 1.3 * gain(shift_)) {
-            if (inverse_->factor(be_, *gram_, -tau)) { // positive: no eigenvalue is below tau
-                shift_ = tau;
-                return true;
-            }
-            tau -= std::max(2 * (squares_[0] - tau), 0.5 * (last - squares_[0]));
-            if (!(tau > shift_ && gain(tau) > 1.3 * gain(shift_)))
-                while (!inverse_->factor(be_, *gram_, -shift_)) // it was positive before
-                    shift_ =
-                        shift_ > 0
-                            ? shift_ / 2
-                            : 4 * shift_ - static_cast<double>(std::numeric_limits<C>::epsilon()) * largest_diagonal_;
+        if (residuals_[0] > 0.5 * (last - squares_[0]) || !(tau > shift_ && last > at && at > tau)
+            || gain(tau) < 1.3 * gain(shift_))
+            return false;
+        if (!spare_inverse_)
+            spare_inverse_.emplace(be_, k_);
+        if (spare_inverse_->factor(be_, *gram_, -tau)) { // positive: no eigenvalue is below tau
+            std::swap(inverse_, spare_inverse_);
+            shift_ = tau;
+            return true;
         }
         return false;
     }
@@ -294,7 +292,12 @@ public:
             factor_gram();
         ops::map<C>(be_, kernels::centred, next_.view(), random::uniform_stream{seed, 0, 0});
         auto const start = rows_of(next_, 0, width_, k_), spare = rows_of(scratch_, 0, width_, k_);
-        if (small_)
+        if (width_ == k_) { // everything: no draw is as good as the axes
+            host_matrix axes(k_, k_);
+            for (std::size_t i = 0; i != k_; ++i)
+                axes(i, i) = 1;
+            from_host(be_, axes, op::none, start);
+        } else if (small_)
             inverse_->solve(be_, start, spare);
         held_ = orthonormalise_rows<B, C>(be_, start.first_rows(0), start, spare);
         ops::copy(be_, next_.view().sub(0, held_ * k_), basis_.view().sub(0, held_ * k_));
@@ -442,7 +445,7 @@ struct partial_svd_fn {
             }
             std::frexp(largest, &exponent);
         }
-        auto const width = std::min(k, r + std::max<std::size_t>(8, r / 4));
+        auto width = std::min(k, r + std::max<std::size_t>(8, r / 4));
         auto const room = std::min<std::size_t>(k / 2, std::max<std::size_t>(2 * width, 256)) / width;
         bool const iterate = options.method == svd_method::iteration
                              || (options.method == svd_method::automatic && k >= 128 && room >= 2);
@@ -450,6 +453,8 @@ struct partial_svd_fn {
             whole(be, a, end, r, options, exponent, out);
             return out;
         }
+        if (room < 2) // no room for steps: all vectors at once
+            width = k;
         auto const steps =
             std::min(std::max<std::size_t>(room, 1) - 1, std::size_t{end == spectrum_end::smallest ? 3u : 7u});
         auto const with = [&]<class C>(C) {
@@ -521,7 +526,7 @@ private:
         block_krylov<B, C, pointer_t<B, C const>> search(be, a, end, r, width, steps, options.seed);
         auto best = std::numeric_limits<double>::infinity();
         std::size_t idle = 0;
-        for (;; ++out.rounds) {
+        for (out.rounds = 1;; ++out.rounds) {
             double held = 0; // rounding of the vectors, against all of A and against their own part
             for (std::size_t i = 0; i != r; ++i)
                 held += search.squares()[i];

@@ -11,8 +11,7 @@ struct thin_qr {
     host_matrix r;      ///< n x n, upper triangular
 
     /// Time 4 m n^2. \throws shape_error if there are more columns than rows
-    explicit thin_qr(host_matrix columns)
-        : q_rows(columns.rows(), columns.cols()), r(columns.rows(), columns.rows()) {
+    explicit thin_qr(host_matrix columns) : q_rows(columns.rows(), columns.cols()), r(columns.rows(), columns.rows()) {
         auto const n = columns.rows(), m = columns.cols();
         expects_shape(n <= m, "thin_qr: more columns than rows");
         std::vector<double> tau(n);

@@ -7,7 +7,7 @@ LATHE_NAMESPACE_BEGIN
 namespace linalg {
 
 struct randomized_svd_options {
-    std::size_t iterations = 4; ///< passes over A A^T
+    std::size_t iterations = 4;   ///< passes over A A^T
     std::size_t oversampling = 0; ///< rows of the sketch beyond r; PyTorch, and so PEFT, have none
     std::uint64_t seed = 0;
 };
@@ -15,9 +15,9 @@ struct randomized_svd_options {
 /// randomized_svd(be, a, r, sketch, iterations): the sketch is given, (at least r) x rows of a: Omega^T.
 /// randomized_svd(be, a, r, options): it is drawn, uniform on +-1/2.
 ///
-/// The range of A^T Omega, orthonormalised after every product, then the decomposition of A Q, as torch.svd_lowrank does
-/// where it has fewer columns than A. The result depends on the sketch alone. Time 4 (iterations + 1) q rows cols for a
-/// sketch of q rows. Triplets that the sketch has not got are 0. The bounds are infinite: none is computed.
+/// The range of A^T Omega, orthonormalised after every product, then the decomposition of A Q, as torch.svd_lowrank
+/// does where it has fewer columns than A. The result depends on the sketch alone. Time 4 (iterations + 1) q rows cols
+/// for a sketch of q rows. Triplets that the sketch has not got are 0. The bounds are infinite: none is computed.
 /// \throws option_error, shape_error, non_finite_error
 struct randomized_svd_fn {
     template <class B, class P, class Q, class T = std::remove_const_t<pointee_t<P>>>
