@@ -17,8 +17,8 @@
 #include <lathe/core/ops.hpp>
 #include <lathe/core/window.hpp>
 #include <lathe/evaluate/hashing_embedder.hpp>
-#include <lathe/evaluate/workflow_graph.hpp>
 #include <lathe/evaluate/worfeval_explanation.hpp>
+#include <lathe/evaluate/workflow_graph.hpp>
 #include <lathe/linalg/cholesky.hpp>
 #include <lathe/linalg/partial_svd.hpp>
 #include <lathe/linalg/qr.hpp>
