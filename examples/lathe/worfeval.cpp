@@ -1,6 +1,8 @@
+#include "../minilm/model.hpp"
 #include "backends.hpp"
 #include "commands.hpp"
 #include "interrupt.hpp"
+#include "minilm_job.hpp"
 #include "progress_bar.hpp"
 #include "worfbench.hpp"
 #include "worfeval_report.hpp"
@@ -15,27 +17,29 @@
 namespace lathe_cli {
 
 namespace {
-enum class embedder_choice : unsigned char { file, hashing };
+enum class embedder_choice : unsigned char { file, hashing, minilm };
 
 struct worfeval_settings {
     std::vector<std::string> gold, predicted;
     std::string embeddings, strings;
     embedder_choice embedder = embedder_choice::file;
+    std::string model;
     std::optional<conformance_level> conformance;
     std::string html;
 };
 } // namespace
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::worfeval_settings, gold, predicted, embeddings, strings, embedder, conformance,
-                        html);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::worfeval_settings, gold, predicted, embeddings, strings, embedder, model,
+                        conformance, html);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::worfeval_settings> = lathe::reflect::help_table({
     {"gold", "gold workflows as WorFBench has them, .json or .jsonl; may be repeated, each with its --predicted"},
     {"predicted", "predictions of them, .json or .jsonl"},
     {"embeddings", "embeddings of the nodes: a safetensors file with one matrix, or a matrix `embeddings`"},
     {"strings", "the texts that the rows of --embeddings belong to: a JSON list"},
-    {"embedder", "where embeddings come from: from --embeddings, or hashed from the words"},
+    {"embedder", "where embeddings come from: from --embeddings, hashed from the words, or from all-MiniLM-L6-v2"},
+    {"model", "minilm: the folder of the model, unless it is where examples/fetch_minilm.sh puts it"},
     {"conformance", "print one level only: reference, as the authors' program scores, or strict, as the paper says"},
     {"html", "write a page that shows every pair, both graphs side by side"},
 });
@@ -64,6 +68,9 @@ template <class... Backends> auto runners(backend_list<Backends...>) {
     return by_backend<decltype(&lathe::compiled::similarities_on<backends::eigen>)>{
         {Backends::name, &lathe::compiled::similarities_on<Backends>}...};
 }
+template <class... Backends> auto minilm_runners(backend_list<Backends...>) {
+    return by_backend<decltype(&run_minilm<backends::eigen>)>{{Backends::name, &run_minilm<Backends>}...};
+}
 
 // ---- embeddings -----------------------------------------------------------------------------------------------------
 
@@ -76,7 +83,7 @@ struct embedded_texts {
 embedded_texts read_embeddings(worfeval_settings const & s) {
     if (s.embeddings.empty() || s.strings.empty())
         throw usage_error{std::string{s.embeddings.empty() ? "--embeddings" : "--strings"}
-                          + ": found nothing, expected a file, or --embedder hashing"};
+                          + ": found nothing, expected a file, or --embedder hashing or minilm"};
     auto const in = open_input(s.embeddings);
     auto const tensors = in.file->tensors();
     auto const named = in.file->find("embeddings");
@@ -99,7 +106,8 @@ embedded_texts read_embeddings(worfeval_settings const & s) {
         all.row_of.emplace(strings[i], i);
     return all;
 }
-embedded_texts hash_nodes(std::vector<scored_sample> const & samples) {
+/// The nodes of all samples, each text once, embedded by `embed`, a function from texts to a table.
+template <class Embed> embedded_texts embed_nodes(std::vector<scored_sample> const & samples, Embed const & embed) {
     embedded_texts all;
     std::vector<std::string> texts;
     for (auto const & s : samples)
@@ -108,8 +116,28 @@ embedded_texts hash_nodes(std::vector<scored_sample> const & samples) {
                 for (auto const & node : (*w)->nodes)
                     if (all.row_of.emplace(node, texts.size()).second)
                         texts.push_back(node);
-    all.table = evaluate::hashed_embeddings(texts);
+    all.table = embed(texts);
     return all;
+}
+embedded_texts embeddings_for(std::vector<scored_sample> const & samples, worfeval_settings const & s,
+                              run_settings const & how) {
+    switch (s.embedder) {
+    case embedder_choice::hashing:
+        return embed_nodes(samples, [](auto const & texts) { return evaluate::hashed_embeddings(texts); });
+    case embedder_choice::minilm:
+        return embed_nodes(samples, [&](auto const & texts) {
+            auto const compute = choose_backend(how.backend, minilm_runners(built_backends{}));
+            auto const folder = s.model.empty() ? minilm::default_folder() : fs::path{s.model};
+            minilm::expect_installed(folder);
+            auto const weights = open_input((folder / "model.safetensors").string());
+            auto const sentences = minilm::tokens_of(texts, minilm::open_vocabulary(folder));
+            progress_bar bar("embeddings", 0, how.quiet);
+            catch_interrupts();
+            return compute({*weights.file, sentences, how.threads, backend_choice{how.backend}.device, bar});
+        });
+    case embedder_choice::file: break;
+    }
+    return read_embeddings(s);
 }
 
 // ---- scoring --------------------------------------------------------------------------------------------------------
@@ -379,10 +407,14 @@ void write_page(std::string const & path, std::string const & html) {
 int run(worfeval_settings const & s, evaluate::worfeval_options const & options, run_settings const & how) {
     expect_threads(how.threads);
     evaluate::worfeval_scorer const checked(options); // before anything is read
-    if (s.embedder == embedder_choice::hashing && !(s.embeddings.empty() && s.strings.empty()))
-        throw usage_error{"--embedder: found hashing, expected file where there are --embeddings and --strings"};
+    if (s.embedder != embedder_choice::file && !(s.embeddings.empty() && s.strings.empty()))
+        throw usage_error{"--embedder: found " + std::string{name_of(s.embedder)}
+                          + ", expected file where there are --embeddings and --strings"};
+    if (s.embedder != embedder_choice::minilm && !s.model.empty())
+        throw usage_error{"--model: found with --embedder " + std::string{name_of(s.embedder)}
+                          + ", expected --embedder minilm"};
     auto samples = read_samples(s);
-    score(samples, s.embedder == embedder_choice::hashing ? hash_nodes(samples) : read_embeddings(s), options, how);
+    score(samples, embeddings_for(samples, s, how), options, how);
     auto const sets = averages(samples);
     bool const reference = s.conformance != conformance_level::strict;
     bool const strict = s.conformance != conformance_level::reference;

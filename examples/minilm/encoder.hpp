@@ -62,7 +62,8 @@ class encoder {
 
     lathe::tensor_info const & find(std::string const & name, std::size_t extents) const {
         auto const at = weights_.find(name);
-        if (!at || weights_.tensors()[*at].extents.size() != extents || !lathe::is_floating(weights_.tensors()[*at].type))
+        if (!at || weights_.tensors()[*at].extents.size() != extents
+            || !lathe::is_floating(weights_.tensors()[*at].type))
             throw lathe::mismatch_error{std::string{weights_.label()} + ": tensor '" + name + "': found "
                                         + (at ? "shape " + lathe::to_string(weights_.tensors()[*at].extents) : "none")
                                         + ", expected floating elements with " + std::to_string(extents)

@@ -72,23 +72,20 @@ void compare(lathe::evaluate::embedding_table const & table, std::string const &
 
 void run(arguments const & a) {
     auto const texts = read_texts(a.strings);
+    minilm::expect_installed(a.model);
+    if (a.tokens) {
+        for (auto const & tokens : minilm::tokens_of(texts, minilm::open_vocabulary(a.model)))
+            for (std::size_t i = 0; i != tokens.size(); ++i)
+                std::printf("%u%c", tokens[i], i + 1 == tokens.size() ? '\n' : ' ');
+        return;
+    }
     auto be = [&] {
         if constexpr (std::constructible_from<lathe::default_backend, std::size_t>)
             return lathe::default_backend(a.threads);
         else
             return lathe::default_backend();
     }();
-    minilm::embedder<lathe::default_backend> embed(be, a.model);
-    if (a.tokens) {
-        for (auto const & text : texts) {
-            auto const tokens = embed.tokens(text);
-            for (std::size_t i = 0; i != tokens.size(); ++i)
-                std::printf("%s%u", i == 0 ? "" : " ", tokens[i]);
-            std::printf("\n");
-        }
-        return;
-    }
-    auto const table = embed(be, texts);
+    auto const table = minilm::embed(be, texts, a.model);
     if (!a.against.empty())
         return compare(table, a.against);
     if (!a.output.empty())

@@ -19,38 +19,40 @@ inline std::filesystem::path default_folder() {
     return variable("HOME") + "/.cache/lathe/minilm";
 }
 
-/// Opens the weights. \throws lathe::io_error naming the script where the folder does not hold the model
-inline std::unique_ptr<lathe::checkpoint> open_weights(std::filesystem::path const & folder) {
+/// \throws lathe::io_error naming the script where the folder does not hold the model
+inline void expect_installed(std::filesystem::path const & folder) {
     std::error_code code;
     for (auto const * const file : {"model.safetensors", "vocab.txt"})
         if (!std::filesystem::exists(folder / file, code))
             throw lathe::io_error{folder.string() + ": no " + file
                                   + "; examples/fetch_minilm.sh [FOLDER] installs all-MiniLM-L6-v2"};
-    return lathe::io::open_checkpoint(folder / "model.safetensors", {.resident_bytes = 0}); // rows come in any order
+}
+inline wordpiece open_vocabulary(std::filesystem::path const & folder) {
+    return wordpiece{(folder / "vocab.txt").string()};
 }
 
-/// The sentence embedder: 384 numbers a text, of length 1, so that products are cosines.
-template <class B> class embedder {
-    std::unique_ptr<lathe::checkpoint> weights_;
-    wordpiece tokens_;
-    encoder<B, float> encoder_;
+/// Of a text, as sentence-transformers has it for this model; what comes after is left out.
+inline constexpr std::size_t most_tokens = 256;
 
-public:
-    static constexpr std::size_t most_tokens = 256; ///< of a text; what comes after is left out
+inline std::vector<std::vector<token>> tokens_of(std::span<std::string const> texts, wordpiece const & vocabulary) {
+    std::vector<std::vector<token>> sentences;
+    for (auto const & text : texts)
+        sentences.push_back(vocabulary(text, most_tokens));
+    return sentences;
+}
 
-    /// \throws lathe::io_error, lathe::format_error, lathe::mismatch_error
-    explicit embedder(B & be, std::filesystem::path const & folder = default_folder())
-        : weights_{open_weights(folder)}, tokens_{(folder / "vocab.txt").string()}, encoder_{be, *weights_} {}
-
-    [[nodiscard]] std::vector<token> tokens(std::string_view text) const { return tokens_(text, most_tokens); }
-    /// \see encoder
-    lathe::evaluate::embedding_table operator()(B & be, std::span<std::string const> texts,
-                                                std::function<void(std::size_t)> const & done = {}) {
-        std::vector<std::vector<token>> sentences;
-        for (auto const & text : texts)
-            sentences.push_back(tokens(text));
-        return encoder_(be, sentences, done);
-    }
-};
+/// Embeddings of texts: 384 numbers each, of length 1, so that products are cosines.
+///
+///     lathe::eigen_backend be;
+///     auto const table = minilm::embed(be, texts);
+///
+/// Whoever embeds often keeps weights, vocabulary and encoder. \throws lathe::io_error, lathe::format_error
+template <class B>
+lathe::evaluate::embedding_table embed(B & be, std::span<std::string const> texts,
+                                       std::filesystem::path const & folder = default_folder()) {
+    expect_installed(folder);
+    auto const weights = lathe::io::open_checkpoint(folder / "model.safetensors");
+    return encoder<B>(be, *weights)(be, tokens_of(texts, open_vocabulary(folder)));
+}
 
 } // namespace minilm
