@@ -21,7 +21,8 @@ json read_json(fs::path const & path) {
 std::vector<std::string> cases_in(fs::path const & folder) {
     std::vector<std::string> names;
     if (fs::exists(folder / "index.json")) {
-        for (auto const & entry : read_json(folder / "index.json").at("cases"))
+        auto const index = read_json(folder / "index.json");
+        for (auto const & entry : index.at("cases"))
             names.push_back((entry.is_object() ? entry.at("id") : entry).get<std::string>());
         return names;
     }
