@@ -767,41 +767,23 @@ result run_adapt_case(fs::path const & folder, std::size_t threads) {
                : in_double;
 }
 
-/// Folders of a set: those that an index of names, or of objects with an id, lists, or all with a manifest.
-std::vector<std::string> adapt_folders(fs::path const & folder) {
-    if (!fs::exists(folder / "index.json"))
-        return cases_in(folder);
-    std::vector<std::string> names;
-    auto const index = read_json(folder / "index.json");
-    if (!index.contains("cases"))
-        return names;
-    for (auto const & entry : index.at("cases"))
-        if (entry.is_string())
-            names.push_back(entry.get<std::string>());
-        else if (entry.is_object() && entry.contains("id"))
-            names.push_back(entry.at("id").get<std::string>());
-    return names;
-}
-
 } // namespace
 
 template <class Backend> std::vector<recorded_case> adapt_cases(fs::path const & folder) {
     std::vector<recorded_case> cases;
-    for (auto const & name : adapt_folders(folder)) {
+    for (auto const & name : cases_in(folder)) {
         auto const at = folder / name;
-        if (!fs::exists(at / "manifest.json"))
-            continue;
         auto const manifest = read_json(at / "manifest.json");
-        if (!manifest.is_object())
-            continue;
-        if (manifest.contains("id") && manifest.value("method", "") == "peft.load")
-            cases.push_back(
-                {name, [] { return std::string{"peft.load"}; }, [at](std::size_t) { return run_peft_case(at); }});
-        if (!manifest.contains("id") || !manifest.contains("method")
-            || !adapt_runners().contains(manifest.at("method").get<std::string>()))
-            continue;
-        cases.push_back({name, [at] { return adapt_case(at).method(); },
-                         [at](std::size_t threads) { return run_adapt_case(at, threads); }});
+        if (!manifest.contains("id"))
+            return {};
+        auto const method = manifest.value("method", "");
+        cases.push_back({name, [method] { return method; }, [at, method](std::size_t threads) -> result {
+            if (method == "peft.load")
+                return run_peft_case(at);
+            if (!adapt_runners().contains(method))
+                return {verdict::failed, "unknown method '" + method + "'"};
+            return run_adapt_case(at, threads);
+        }});
     }
     return cases;
 }

@@ -19,9 +19,13 @@ json read_json(fs::path const & path) {
 }
 
 std::vector<std::string> cases_in(fs::path const & folder) {
-    if (fs::exists(folder / "index.json"))
-        return read_json(folder / "index.json").at("cases").get<std::vector<std::string>>();
     std::vector<std::string> names;
+    if (fs::exists(folder / "index.json")) {
+        auto const index = read_json(folder / "index.json");
+        for (auto const & entry : index.at("cases"))
+            names.push_back((entry.is_object() ? entry.at("id") : entry).get<std::string>());
+        return names;
+    }
     std::error_code code;
     for (fs::directory_iterator at{folder, code}; !code && at != fs::directory_iterator{}; at.increment(code))
         if (fs::exists(at->path() / "manifest.json"))

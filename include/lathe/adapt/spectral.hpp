@@ -195,8 +195,10 @@ extract_result<B, T> extract(B & be, mat_view<P> base, mat_view<Q> finetuned, ex
     auto triplets = linalg::partial_svd(be, d, linalg::spectrum_end::largest, cap, options.svd, ctl);
     auto const total = triplets.norm * triplets.norm;
     std::size_t count = cap;
-    // What differs from sv_epsilon by rounding is not above it.
-    auto const above = options.sv_epsilon + static_cast<double>(std::numeric_limits<T>::epsilon()) * triplets.s[0];
+    // What differs from sv_epsilon by rounding is not above it: a singular value is known to about this.
+    auto const rounding = static_cast<double>(std::max(base.rows, base.cols))
+                          * static_cast<double>(std::numeric_limits<T>::epsilon()) * triplets.norm;
+    auto const above = options.sv_epsilon + rounding;
     if (options.sv_epsilon > 0)
         count = static_cast<std::size_t>(std::ranges::count_if(triplets.s, [&](double s) { return s > above; }));
     double held = 0;

@@ -206,7 +206,7 @@ TEST_CASE("any number of threads gives the same bits; a stop leaves what there i
     CHECK(z.error_bound > x.error_bound);
 }
 
-TEST_CASE("pointers need not be plain", "[partial_svd]") {
+TEST_CASE("partial SVD where pointers are not plain", "[partial_svd]") {
     testing::archetype<testing::floor::matrix_space> device;
     auto const a = random_matrix<float>(150, 170);
     auto memory = device.allocate<float>(a.values.size());
