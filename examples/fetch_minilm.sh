@@ -24,7 +24,8 @@ if is_whole "$folder"; then
 fi
 command -v python3 >/dev/null || fail "python3 is not installed"
 mkdir -p "$folder" 2>/dev/null || fail "$folder: cannot be made"
-work=$(mktemp -d "$folder/.fetch-XXXXXX" 2>/dev/null) || fail "$folder: cannot be written to" # beside what it becomes, so that moving is renaming
+# Beside what it becomes, so that moving is renaming.
+work=$(mktemp -d "$folder/.fetch-XXXXXX" 2>/dev/null) || fail "$folder: cannot be written to"
 trap 'rm -rf "$work"' EXIT
 python=python3
 if ! python3 -m pip --version >/dev/null 2>&1; then

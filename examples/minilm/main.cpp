@@ -64,7 +64,7 @@ void compare(lathe::evaluate::embedding_table const & table, std::string const &
     std::size_t where = 0;
     for (std::size_t i = 0; i != table.rows(); ++i)
         if (auto const c = cosine(table.row(i), expected.row(i)); !(c >= least)) {
-            least = c;
+            least = std::isnan(c) ? -1 : c;
             where = i;
         }
     std::printf("%zu sentences, least cosine %.9f at %zu\n", table.rows(), least, where);

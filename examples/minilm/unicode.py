@@ -55,11 +55,17 @@ def runs(pairs):
     return found
 
 
+def cell(x):
+    if isinstance(x, (list, tuple)):
+        return "{" + ", ".join(map(cell, x)) + "}"
+    return f"{x:#x}" if x > 9 else str(x)
+
+
 def table(what, declaration, rows):
     print(f"\n/// {what}\ninline constexpr {declaration} = {{ // clang-format off")
     line = "   "
     for row in rows:
-        text = " {" + ", ".join(f"{x:#x}" if x > 9 else str(x) for x in row) + "},"
+        text = " " + cell(row) + ","
         if len(line) + len(text) > 118:
             print(line)
             line = "   "
@@ -90,5 +96,5 @@ table("Each of these is a word by itself.", "range punctuation[]", ranges(punctu
 found = runs(folds)
 table("Capitals of scripts.", "run folds[]", [r for r in found if r[0] != r[1]])
 table("Letters with accents, and other forms of a character.", "pair variants[]", [(r[0], r[3]) for r in found if r[0] == r[1]])
-table("Letters that are taken apart.", "expansion expansions[]", [(c, *t) for c, t in expansions])
+table("Letters that are taken apart.", "expansion expansions[]", expansions)
 print("\n} // namespace minilm::unicode")
