@@ -62,7 +62,7 @@ def cell(x):
 
 
 def table(what, declaration, rows):
-    print(f"\n/// {what}\ninline constexpr {declaration} = {{ // clang-format off")
+    print(f"\n/// {what}\ninline constexpr {declaration} = {{\n    // clang-format off")
     line = "   "
     for row in rows:
         text = " " + cell(row) + ","
