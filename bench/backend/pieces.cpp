@@ -3,6 +3,7 @@
 #include "selected_backend.hpp"
 
 #include <lathe/core/selection.hpp>
+#include <lathe/core/softmax.hpp>
 #include <lathe/merge/linear.hpp>
 
 namespace {
@@ -141,6 +142,10 @@ constexpr auto itself = [](auto & values, auto const & x) { values.add(0, x); };
             }
             benchmark::DoNotOptimize(search.value(0));
         }, elements * size_of(type)};
+    });
+    add("softmax of rows of 1024", {f32}, [](operands & o, auto) {
+        auto const m = lathe::as_matrix(o.vector(0), elements / 1024, 1024);
+        return measured{[&o, m] { ops::softmax_rows(o.be, m); }, 2 * bytes};
     });
     add("product 1024", {f32}, [](operands & o, auto) {
         constexpr std::size_t n = 1024;

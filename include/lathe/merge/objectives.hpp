@@ -1,5 +1,6 @@
 #pragma once
 /// \file  Objectives that ship: softmax classifiers, linear or with hidden layers, on labelled or unlabelled rows.
+#include <lathe/core/softmax.hpp>
 #include <lathe/merge/parameters.hpp>
 
 LATHE_NAMESPACE_BEGIN
@@ -24,7 +25,8 @@ struct classifier_options {
 /// A multi-layer perceptron (with one layer: a linear softmax classifier) as a function of its parameters, on the rows
 /// given last. Tensors of the layout that no layer names have gradient zero.
 ///
-/// Memory: the rows, one activation for each layer, rows x classes on the host. Two host synchronisations a call.
+/// Memory: the rows, one activation for each layer, rows x classes on the host. Two host synchronisations a
+/// call, more where ops::softmax_rows is the host's.
 template <class B, real T>
     requires matrix_space<B, T>
 class classifier_objective {
@@ -69,21 +71,11 @@ class classifier_objective {
             if (l + 1 != layers_.size())
                 ops::map<T>(be, positive_part, activations_[l + 1].view(), activations_[l + 1].view(), T(0));
         }
+    }
+    /// Brings the rows of the last activation to the host.
+    void fetch(B & be) {
         probabilities_.resize(rows_ * layers_.back().outputs);
         be.download(cvec<B, T>(activations_.back().view()), std::span<T>{probabilities_});
-    }
-    /// Row-wise softmax in place, from logits.
-    void softmax() {
-        auto const classes = layers_.back().outputs;
-        for (std::size_t r = 0; r != rows_; ++r) {
-            std::span<T> const p{probabilities_.data() + r * classes, classes};
-            T const top = *std::ranges::max_element(p);
-            T sum = 0;
-            for (auto & v : p)
-                sum += v = std::exp(v - top);
-            for (auto & v : p)
-                v /= sum;
-        }
     }
     /// From probabilities to the loss; leaves its gradient by the logits in their place.
     double loss_and_logit_gradient() {
@@ -164,7 +156,8 @@ public:
     double value_and_gradient(B & be, cvec<B, T> x, vec<B, T> g) {
         expects_shape(rows_ != 0, "classifier: no rows");
         forward(be, x);
-        softmax();
+        ops::softmax_rows(be, activation(layers_.size()));
+        fetch(be);
         auto const loss = loss_and_logit_gradient();
 
         ops::fill(be, T(0), g);
@@ -192,6 +185,7 @@ public:
     /// The most probable class of every row; the lowest among equals.
     [[nodiscard]] std::vector<std::size_t> predict(B & be, cvec<B, T> x) {
         forward(be, x);
+        fetch(be);
         std::vector<std::size_t> best(rows_);
         for (std::size_t r = 0; r != rows_; ++r) {
             auto const first = probabilities_.begin() + static_cast<std::ptrdiff_t>(r * classes());

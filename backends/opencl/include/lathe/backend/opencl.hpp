@@ -4,9 +4,11 @@
 /// Kernels are those of every backend: called once on symbols (opencl/symbol.hpp), compiled by the driver, kept in
 /// memory and on disk. Their sums obey the contract of core/host.hpp and are the same bits in both kernel shapes.
 #include <lathe/backend/opencl/session.hpp>
+#include <lathe/backend/opencl/softmax.hpp>
 #include <lathe/backend/opencl/source.hpp>
 #include <lathe/backend/opencl/stage.hpp>
 #include <lathe/core/ops.hpp>
+#include <lathe/core/softmax.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace opencl {
@@ -210,6 +212,30 @@ public:
                                        A.data.memory(), A.data.offset(), ld(A), B.data.memory(), B.data.offset(), ld(B),
                                        b, C.data.memory(), C.data.offset(), ld(C), &raw),
                       "Gemm");
+    }
+
+    /// Every row := its softmax: a work-group to a row, a work-item to each of its lanes. Throws as map
+    template <real T> void softmax_rows(matrix<T> m) {
+        expect_precision<T>();
+        if (m.rows == 0 || m.cols == 0)
+            return;
+        auto const program = session_->programs.get(opencl::softmax_source<T>());
+        cl_int status = CL_SUCCESS;
+        auto const kernel = opencl::kernel_handle::adopt(clCreateKernel(program.get(), "softmax_rows", &status));
+        opencl::check(status, "clCreateKernel");
+        auto const group = std::bit_floor(std::min(group_size(kernel.get(), false), std::bit_ceil(m.cols)));
+        auto const global = std::min(m.rows, 256 * device().compute_units) * group;
+        cl_uint index = 0;
+        auto const argument = [&](std::size_t size, void const * value) {
+            opencl::check(clSetKernelArg(kernel.get(), index++, size, value), "clSetKernelArg");
+        };
+        cl_mem const memory = m.data.memory();
+        argument(sizeof memory, &memory);
+        for (cl_ulong const n : {cl_ulong{m.data.offset()}, cl_ulong{m.rows}, cl_ulong{m.cols}, cl_ulong{m.ld}})
+            argument(sizeof n, &n);
+        argument(group * sizeof(T), nullptr);
+        opencl::check(clEnqueueNDRangeKernel(queue(), kernel.get(), 1, nullptr, &global, &group, 0, nullptr, nullptr),
+                      "clEnqueueNDRangeKernel");
     }
 
 private:
@@ -454,6 +480,6 @@ private:
 
 static_assert(matrix_space<opencl_backend, float> && matrix_space<opencl_backend, double>);
 static_assert(has_storage_operands<opencl_backend, float> && has_storage_operands<opencl_backend, double>);
-static_assert(all_live<opencl_backend, float, ops::axpby_fn, ops::dot_many_fn>);
+static_assert(all_live<opencl_backend, float, ops::axpby_fn, ops::dot_many_fn, ops::softmax_rows_fn>);
 
 LATHE_NAMESPACE_END
