@@ -274,7 +274,7 @@ public:
         norm_ = load_norm("embeddings.LayerNorm");
         for (std::size_t l = 0;; ++l) {
             auto const name = "encoder.layer." + std::to_string(l);
-            if (!weights_.find(name + ".output.dense.weight"))
+            if (l != 0 && !weights_.find(name + ".output.dense.weight"))
                 break;
             layers_.push_back(load_layer(be, name));
         }

@@ -119,8 +119,8 @@ template <class F> void for_each_word(std::string_view text, F && f) {
     end_word();
 }
 
-/// A vocabulary, and how texts are cut by it. What has not changed since 2018: a word is cut into the longest pieces
-/// that the vocabulary has, from the left; a word that cannot be, or has over 100 characters, is one unknown token.
+/// A vocabulary, and how texts are cut by it: a word into the longest pieces that the vocabulary has, from the left; a
+/// word that cannot be, or has over 100 characters, is one unknown token.
 class wordpiece {
     struct hash : std::hash<std::string_view> {
         using is_transparent = void;
