@@ -3,6 +3,7 @@
 #include "wordpiece.hpp"
 
 #include <lathe/core/checkpoint.hpp>
+#include <lathe/core/softmax.hpp>
 #include <lathe/evaluate/similarity.hpp>
 
 #include <functional>
@@ -136,14 +137,6 @@ class encoder {
             be.upload(std::span<T const>{values}, all);
         }
     }
-    static void softmax(std::span<T> row) {
-        T const top = *std::ranges::max_element(row);
-        T sum = 0;
-        for (auto & x : row)
-            sum += x = std::exp(x - top);
-        for (auto & x : row)
-            x /= sum;
-    }
     void normalise(std::span<T> row, norm const & by) const {
         double sum = 0, squares = 0;
         for (double const x : row)
@@ -182,7 +175,7 @@ class encoder {
             lathe::ops::gemm(be, op::none, op::transpose, T(1) / std::sqrt(static_cast<T>(d)),
                              part(s.attend, 3 * width_, h * d), part(s.attend, 3 * width_, width_ + h * d), T(0),
                              of_head(h));
-        on_rows(be, scores, softmax);
+        lathe::ops::softmax_rows(be, scores);
         for (std::size_t h = 0; h != heads; ++h)
             lathe::ops::gemm(be, op::none, op::none, T(1), of_head(h), part(s.attend, 3 * width_, 2 * width_ + h * d),
                              T(0), part(s.context, width_, h * d));
