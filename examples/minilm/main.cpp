@@ -2,6 +2,7 @@
 #include "model.hpp"
 
 #include <lathe/backend/default.hpp>
+#include <lathe/compiled/backends.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -79,12 +80,7 @@ void run(arguments const & a) {
                 std::printf("%u%c", tokens[i], i + 1 == tokens.size() ? '\n' : ' ');
         return;
     }
-    auto be = [&] {
-        if constexpr (std::constructible_from<lathe::default_backend, std::size_t>)
-            return lathe::default_backend(a.threads);
-        else
-            return lathe::default_backend();
-    }();
+    auto be = lathe::compiled::make_backend<lathe::default_backend>(a.threads);
     auto const table = minilm::embed(be, texts, a.model);
     if (!a.against.empty())
         return compare(table, a.against);
