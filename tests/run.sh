@@ -43,7 +43,15 @@ run_tests() {
 complete=(-DLATHE_IO=ON -DLATHE_REFLECT=ON -DLATHE_DOT=ON -DLATHE_EIGEN=ON -DLATHE_BUILD_TESTS=ON
     -DCMAKE_REQUIRE_FIND_PACKAGE_{Catch2,benchmark,CLI11,yaml-cpp}=ON)
 
-say "building with $CXX: release"
+# Unit tests of the host are built once, with sanitizers: without OpenCL, whose driver is a compiler and not ours to clean.
+say "building the unit tests with $CXX, AddressSanitizer and UndefinedBehaviorSanitizer"
+cmake --preset asan "${complete[@]}" -DLATHE_XTENSOR=ON -DLATHE_OPENCL=OFF -DLATHE_BUILD_EXAMPLES=OFF -DLATHE_BUILD_BENCH=OFF
+cmake --build --preset asan --target lathe_unit_tests
+say "testing: asan"
+run_tests asan
+
+complete+=("-DLATHE_UNIT_TESTS=opencl;xtensor")
+say "building: release"
 cmake --preset release "${complete[@]}" -DLATHE_XTENSOR=ON -DLATHE_OPENCL=ON
 cmake --build --preset release
 say "testing: release"
@@ -55,13 +63,6 @@ for preset in without-xtensor eigen-only; do
     cmake --build --preset $preset
     run_tests $preset
 done
-
-say "building the unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
-# Without OpenCL, whose driver is a compiler and not ours to clean.
-cmake --preset asan "${complete[@]}" -DLATHE_XTENSOR=ON -DLATHE_OPENCL=OFF -DLATHE_BUILD_EXAMPLES=OFF -DLATHE_BUILD_BENCH=OFF
-cmake --build --preset asan --target lathe_unit_tests
-say "testing: asan"
-run_tests asan
 
 say "took $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
 echo "$passed passed, $failed failed"

@@ -2,6 +2,7 @@
 """Our own sources are accepted, without a warning, by the compiler that does not build them. Takes the commands of the
 build (compile_commands.json), asks the other compiler, and stops it before it makes code."""
 import concurrent.futures
+import itertools
 import json
 import os
 import pathlib
@@ -52,9 +53,11 @@ def main():
     commands = build / "compile_commands.json"
     if not commands.exists():
         sys.exit(f"sources: {commands} is missing; configure with a preset")
-    # A source that is built once for each backend is asked once.
-    entries = {e["file"]: e for e in json.loads(commands.read_text()) if e["file"].startswith(f"{root}/")}
-    jobs = [(c, e) for c in others() for e in entries.values() if not e["file"].startswith(f"{build}/")]
+    # A source that is built once for each backend is asked once. Unit tests may be built with sanitizers alone.
+    sanitized = build.parent / "asan/compile_commands.json"
+    lists = [json.loads(c.read_text()) for c in (sanitized, commands) if c.exists()]
+    entries = {e["file"]: e for e in itertools.chain(*lists) if e["file"].startswith(f"{root}/")}
+    jobs = [(c, e) for c in others() for e in entries.values() if not e["file"].startswith(f"{root}/build/")]
     if not jobs:
         sys.exit("sources: no source, or no second compiler")
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("LATHE_JOBS", os.cpu_count()))) as pool:
