@@ -361,8 +361,7 @@ action add_cluster(CLI::App & app) {
     finish(*validate_command, *validate_flags);
     sub.allow_extras();
 
-    return [&sub, fit_command = fit_command, fit_flags = fit_flags, predict_command = predict_command,
-            predict_flags = predict_flags, validate_command = validate_command, validate_flags = validate_flags] {
+    return [&sub, fit_command, fit_flags, predict_command, predict_flags, validate_command, validate_flags] {
         using lathe::reflect::options_from;
         auto const start = [](CLI::App const & command, cluster_flags const & flags) {
             expect_nothing_left(command);

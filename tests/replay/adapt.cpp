@@ -394,7 +394,7 @@ template <real T> void run_init(bench<T> & at) {
         for (std::size_t k = 0; k != r; ++k)
             rows[k * w.rows + i] = omega[i * r + k];
     auto sketch = at.make(r, w.rows, rows);
-    for (std::size_t const niter : {0, 2, 4}) {
+    for (std::size_t const niter : {0u, 2u, 4u}) {
         auto triplets = linalg::randomized_svd(at.be, w.view(), r, sketch.view(), niter);
         auto f = adapt::split<B, T>(at.be, triplets, r, adapt::singular_values::balanced, scaling);
         c.check("pissa_niter" + std::to_string(niter) + "_BA", at.plain_product(f.factors()),
@@ -669,7 +669,7 @@ template <real T> void run_extract(bench<T> & at) {
     };
     auto all = run({.max_rank = 0});
     at.check("singular_values", all.s);
-    for (std::size_t const r : {1, 4, 18})
+    for (std::size_t const r : {1u, 4u, 18u})
         if (auto const name = "product_r" + std::to_string(r); c.expects(name))
             for (auto const place :
                  {adapt::singular_values::balanced, adapt::singular_values::in_a, adapt::singular_values::in_b}) {

@@ -278,7 +278,7 @@ TEST_CASE("quantised weights are the nearest codes; LoftQ's adapter is for what 
 
     auto const original = random_matrix<double>(16, 24);
     double last = std::numeric_limits<double>::infinity();
-    for (std::size_t const iterations : {1, 3, 6}) {
+    for (std::size_t const iterations : {1u, 3u, 6u}) {
         auto w = original;
         auto r =
             adapt::loftq(be, w.view(), 4, {.kind = adapt::quantisation::nf4, .iterations = iterations, .alpha = 4});
