@@ -40,4 +40,7 @@
 #include <lathe/merge/slerp.hpp>
 #include <lathe/merge/spectral.hpp>
 #include <lathe/merge/ties.hpp>
+#include <lathe/optimize/adam.hpp>
+#include <lathe/optimize/schedule.hpp>
+#include <lathe/optimize/sgd.hpp>
 #include <lathe/random/philox.hpp>
