@@ -696,7 +696,7 @@ struct partial_svd_fn {
             typename block_krylov<B, C, pointer_t<B, C const>>::coarse_matrix in_float;
             if constexpr (!std::same_as<C, T> && std::same_as<T, float>)
                 if (exponent == 0)
-                    in_float.emplace(cmat<B, float>(a));
+                    in_float.emplace(cmat<B, T>(a));
             run<C>(be, cmat<B, C>(as_matrix(copy->view(), a.rows, a.cols)), in_float, end, r, width, steps, options,
                    exponent, out, ctl);
         };

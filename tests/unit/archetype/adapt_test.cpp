@@ -145,9 +145,9 @@ TEST_CASE("adapters of a weight on a device", "[archetype][adapt]") {
         b.take(adapt::led(b.be, again(), 2).factors());
         auto extracted = adapt::extract(b.be, again(), b.random(9, 7, 2), {.max_rank = 3});
         b.take(extracted.adapter.factors());
-        auto quantised = adapt::loftq(b.be, again(), 2);
-        b.take(quantised.adapter.factors());
-        b.take({quantised.error});
+        auto loftq = adapt::loftq(b.be, again(), 2);
+        b.take(loftq.adapter.factors());
+        b.take({loftq.error});
     });
 }
 
