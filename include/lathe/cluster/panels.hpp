@@ -1,13 +1,14 @@
 #pragma once
-/// \file  Distances and products of many points with a few vectors, computed on any backend, looked at on the host panel
+/// \file  Distances and products of many points with a few vectors, computed on any backend, looked at on the host
+/// panel
 ///        by panel: what decides about single points (ranks, signs, nearest centres) is made of these.
 #include <lathe/cluster/partition.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace cluster {
 
-/// A panel of at most host::panel_rows points. Element (vector j, point i) is values[j * host::panel_rows + i]; elements
-/// up to the next whole packet are 1.
+/// A panel of at most host::panel_rows points. Element (vector j, point i) is values[j * host::panel_rows + i];
+/// elements up to the next whole packet are 1.
 template <class B, real T> class value_panel {
     B * be_;
     point_set<B, T> const * points_;
@@ -77,20 +78,14 @@ template <real T, class B, class F>
     requires matrix_space<B, T>
 void for_each_distance_panel(B & be, point_set<B, T> & points, centre_set<B, T> & centres, F && f) {
     if constexpr (host_addressable<B, T>)
-        for_each_panel<T>(
-            be, points, centres.clusters(),
-            [&](std::size_t first, std::size_t count, double * out) {
-                panel_distances(points, centres, first, count, out);
-            },
-            0, f);
+        for_each_panel<T>(be, points, centres.clusters(), [&](std::size_t first, std::size_t count, double * out) {
+            panel_distances(points, centres, first, count, out);
+        }, 0, f);
     else {
         block_distances<B, T> distances(be, centres.clusters(), centres.dimensions());
-        for_each_panel<T>(
-            be, points, centres.clusters(), 0,
-            [&](std::size_t first, std::size_t rows, vec<B, T> out) {
-                distances(be, points, centres, first, rows, out);
-            },
-            f);
+        for_each_panel<T>(be, points, centres.clusters(), 0, [&](std::size_t first, std::size_t rows, vec<B, T> out) {
+            distances(be, points, centres, first, rows, out);
+        }, f);
     }
 }
 /// f(panel of products) of all points with vectors, in T. 2 N K d.
@@ -98,20 +93,14 @@ template <real T, class B, class F>
     requires matrix_space<B, T>
 void for_each_product_panel(B & be, point_set<B, T> & points, centre_set<B, T> & vectors, F && f) {
     if constexpr (host_addressable<B, T>)
-        for_each_panel<T>(
-            be, points, vectors.clusters(),
-            [&](std::size_t first, std::size_t count, double * out) {
-                host::panel_products<T>(points.block(first, count), vectors.rounded(), out);
-            },
-            0, f);
+        for_each_panel<T>(be, points, vectors.clusters(), [&](std::size_t first, std::size_t count, double * out) {
+            host::panel_products<T>(points.block(first, count), vectors.rounded(), out);
+        }, 0, f);
     else
-        for_each_panel<T>(
-            be, points, vectors.clusters(), 0,
-            [&](std::size_t first, std::size_t rows, vec<B, T> out) {
-                ops::gemm(be, op::none, op::transpose, T(1), vectors.device(), points.block(first, rows), T(0),
-                          as_matrix(out, vectors.clusters(), rows));
-            },
-            f);
+        for_each_panel<T>(be, points, vectors.clusters(), 0, [&](std::size_t first, std::size_t rows, vec<B, T> out) {
+            ops::gemm(be, op::none, op::transpose, T(1), vectors.device(), points.block(first, rows), T(0),
+                      as_matrix(out, vectors.clusters(), rows));
+        }, f);
 }
 
 /// What a product of two vectors of length 1 may be off by where it is computed in T, the vectors rounded to T.

@@ -39,8 +39,8 @@ public:
     /// Independent ranks, as often as they were seen, each seen `prior` times more. \throws option_error if there is
     /// nothing to estimate from, or the prior is negative
     [[nodiscard]] rank_chain independent(double prior = 0.5) const { return {shares(single_, prior, {}), {}}; }
-    /// A Markov chain. The first rank is as `independent` has it; of each row, pairs that were seen and `prior` more ranks
-    /// spread as `independent` has them, so that a row nobody saw falls back on that. \throws option_error
+    /// A Markov chain. The first rank is as `independent` has it; of each row, pairs that were seen and `prior` more
+    /// ranks spread as `independent` has them, so that a row nobody saw falls back on that. \throws option_error
     [[nodiscard]] rank_chain markov(double prior = 4) const {
         auto c = independent();
         for (std::size_t i = 0; i != clusters_; ++i) {

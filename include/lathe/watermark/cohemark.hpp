@@ -1,5 +1,6 @@
 #pragma once
-/// \file  CoheMark (arXiv 2504.17309): the next sentence falls into the clusters that lie first and third from the sentence
+/// \file  CoheMark (arXiv 2504.17309): the next sentence falls into the clusters that lie first and third from the
+/// sentence
 ///        before, and now and then into others. Its keyed variant, and what calibrates both. docs/watermarking.md.
 #include <lathe/cluster/panels.hpp>
 #include <lathe/random/philox.hpp>
@@ -48,15 +49,16 @@ public:
     [[nodiscard]] std::span<double const> centres() const noexcept { return centres_; }
     [[nodiscard]] double fuzzifier() const noexcept { return rule_.fuzzifier(); }
 
-    /// The orders of the rows. Distances are computed in T and memberships in double; where two neighbours in an order are
-    /// closer than T can tell, and where memberships underflow, the row is ranked by distances from differences in double.
-    /// So orders, ties included, are those of double on every backend and in either precision.
+    /// The orders of the rows. Distances are computed in T and memberships in double; where two neighbours in an order
+    /// are closer than T can tell, and where memberships underflow, the row is ranked by distances from differences in
+    /// double. So orders, ties included, are those of double on every backend and in either precision.
     /// \throws shape_error; non_finite_error, which names the row
     /// Complexity: 2 N K d.
     template <real T, class B>
         requires matrix_space<B, T>
     order_codes encode(B & be, cmat<B, T> rows) const {
-        expects_shape(rows.rows == 0 || rows.cols == dimensions_, "cohemark: embeddings are not as long as the centres");
+        expects_shape(rows.rows == 0 || rows.cols == dimensions_,
+                      "cohemark: embeddings are not as long as the centres");
         order_codes codes{clusters_, std::vector<std::uint16_t>(rows.rows * clusters_), std::vector<double>(rows.rows)};
         if (rows.rows == 0)
             return codes;
@@ -140,7 +142,8 @@ public:
 
     /// `centres` is clusters x dimensions. \throws shape_error, option_error, non_finite_error
     cohemark(std::span<double const> centres, std::size_t clusters, cohemark_options const & options = {})
-        : orders_(centres, clusters, options.fuzzifier), options_(options), automaton_(rule_of(options, clusters), clusters) {}
+        : orders_(centres, clusters, options.fuzzifier), options_(options),
+          automaton_(rule_of(options, clusters), clusters) {}
 
     [[nodiscard]] std::size_t clusters() const noexcept { return orders_.clusters(); }
     [[nodiscard]] std::size_t dimensions() const noexcept { return orders_.dimensions(); }
@@ -286,8 +289,7 @@ public:
     }
     /// The green ranks after `previous`, ascending from 1 on.
     [[nodiscard]] std::vector<std::size_t> green_ranks(code const & previous, state const & s) const {
-        auto green =
-            keyed_subset(options_.key, input(previous, s), clusters(), automaton_.green_count(s.count));
+        auto green = keyed_subset(options_.key, input(previous, s), clusters(), automaton_.green_count(s.count));
         for (auto & r : green)
             ++r;
         return green;

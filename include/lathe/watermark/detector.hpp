@@ -38,36 +38,36 @@ struct sentence_evidence {
 };
 
 struct document_score {
-    std::size_t sentences = 0; ///< of the document
-    std::size_t scored = 0;    ///< of them
-    double score = 0;          ///< sum of the evidence
+    std::size_t sentences = 0;                               ///< of the document
+    std::size_t scored = 0;                                  ///< of them
+    double score = 0;                                        ///< sum of the evidence
     double ratio = std::numeric_limits<double>::quiet_NaN(); ///< score / scored; NaN where nothing was scored
-    null_summary null;         ///< what the null model says; NaN without one, or where nothing was scored
-    bool watermarked = false;  ///< never where nothing was scored
+    null_summary null;        ///< what the null model says; NaN without one, or where nothing was scored
+    bool watermarked = false; ///< never where nothing was scored
 };
 
 struct detection_result {
-    detection_options options; ///< echoed
+    detection_options options;                       ///< echoed
     lathe::status status = lathe::status::converged; ///< or stopped: then documents after the last are not scored
     std::vector<document_score> documents;
     std::vector<sentence_evidence> sentences; ///< one for each row of the embeddings, if asked for
 };
 
-/// The sentences of document i are rows [offsets[i], offsets[i + 1]). \throws shape_error unless offsets begin with 0, do
-/// not fall, and end with the number of rows
+/// The sentences of document i are rows [offsets[i], offsets[i + 1]). \throws shape_error unless offsets begin with 0,
+/// do not fall, and end with the number of rows
 inline void validate_offsets(std::span<std::size_t const> offsets, std::size_t rows) {
-    expects_shape(!offsets.empty() && offsets.front() == 0 && offsets.back() == rows
-                      && std::ranges::is_sorted(offsets),
+    expects_shape(!offsets.empty() && offsets.front() == 0 && offsets.back() == rows && std::ranges::is_sorted(offsets),
                   "detect: offsets of documents begin with 0, do not fall, and end with the number of sentences");
 }
 /// \throws option_error
 inline void validate(detection_options const & o) {
     expects_option(!std::isnan(o.threshold), "threshold", "NaN", "a number");
-    expects_option(o.prompt_sentences != 0, "prompt_sentences", "0", "at least 1: the first sentence is judged by none");
+    expects_option(o.prompt_sentences != 0, "prompt_sentences", "0",
+                   "at least 1: the first sentence is judged by none");
 }
 
-/// Scores one document of codes [first, first + count). `evidence` is as long, or empty. The null model is not asked yet;
-/// `groups`, if given, gets the draws of a keyed partition.
+/// Scores one document of codes [first, first + count). `evidence` is as long, or empty. The null model is not asked
+/// yet; `groups`, if given, gets the draws of a keyed partition.
 template <partition_rule P>
 document_score score_document(P const & partition, typename P::codes const & codes, std::size_t first,
                               std::size_t count, detection_options const & options,
@@ -147,7 +147,8 @@ detection_result detect_codes(Executor & e, P const & partition, typename P::cod
     expects_option(keyed || options.repeats == repeated_draws::counted, "repeats", "once",
                    "counted: the partition has no key");
     bool const exact = keyed && options.repeats == repeated_draws::once && !null;
-    expects_option(options.decide_by == decision::ratio || exact || null, "decide_by", "z or p", "a null model with it");
+    expects_option(options.decide_by == decision::ratio || exact || null, "decide_by", "z or p",
+                   "a null model with it");
     detection_result r{options, status::converged, {}, {}};
     r.documents.resize(offsets.size() - 1);
     r.sentences.resize(options.evidence ? codes.size() : 0);

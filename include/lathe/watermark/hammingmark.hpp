@@ -10,7 +10,7 @@ namespace watermark {
 
 /// What a sentence counts for.
 enum class hamming_evidence : unsigned char {
-    ball,  ///< 1 within the radius, else 0
+    ball,     ///< 1 within the radius, else 0
     agreement ///< the share of bits that agree
 };
 
@@ -19,8 +19,8 @@ struct hammingmark_options {
     hamming_evidence evidence = hamming_evidence::ball;
 };
 
-/// HammingMark as a partition. Its null is empirical (conformal_scores, or the share of human pairs within the radius as
-/// the gamma of binomial_null): neighbouring sentences of a text agree in more bits than chance has it.
+/// HammingMark as a partition. Its null is empirical (conformal_scores, or the share of human pairs within the radius
+/// as the gamma of binomial_null): neighbouring sentences of a text agree in more bits than chance has it.
 class hammingmark {
     sign_bits bits_;
     hammingmark_options options_;

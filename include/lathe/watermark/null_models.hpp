@@ -46,9 +46,9 @@ public:
         if (std::isnan(h))
             return h;
         auto const up = std::ceil(h);
-        return up <= 0                                  ? std::min(1.0, tail_[0])
+        return up <= 0                                     ? std::min(1.0, tail_[0])
                : up > static_cast<double>(pmf_.size() - 1) ? 0
-                                                        : std::min(1.0, tail_[static_cast<std::size_t>(up)]);
+                                                           : std::min(1.0, tail_[static_cast<std::size_t>(up)]);
     }
     [[nodiscard]] null_summary summary(double hits) const {
         auto const p = tail(hits);
@@ -98,7 +98,8 @@ inline void validate(rank_chain const & chain, std::size_t clusters) {
             expects_option(x >= 0 && std::isfinite(x), name, std::to_string(x), "probabilities");
             sum += x;
         }
-        expects_option(std::abs(sum - 1) <= 1e-6, name, "a sum of " + std::to_string(sum), "probabilities that sum to 1");
+        expects_option(std::abs(sum - 1) <= 1e-6, name, "a sum of " + std::to_string(sum),
+                       "probabilities that sum to 1");
     };
     expects_option(chain.initial.size() == clusters, "initial", std::to_string(chain.initial.size()) + " probabilities",
                    "one for each of the " + std::to_string(clusters) + " ranks");
@@ -115,8 +116,8 @@ inline rank_chain uniform_ranks(std::size_t clusters) {
     return {std::vector<double>(clusters, 1 / static_cast<double>(clusters)), {}};
 }
 
-/// The exact law of the hits of n sentences whose ranks follow a chain (docs/watermarking.md). The sum over paths of the
-/// automaton, grouped by state, hits and, where ranks depend on each other, the last rank.
+/// The exact law of the hits of n sentences whose ranks follow a chain (docs/watermarking.md). The sum over paths of
+/// the automaton, grouped by state, hits and, where ranks depend on each other, the last rank.
 /// \throws option_error
 /// Complexity: O(states n^2) time for independent ranks, O(states K^2 n^2) for a chain; O(states K n) memory.
 inline hit_law rank_hit_law(rank_automaton const & automaton, rank_chain const & chain, std::size_t n) {
@@ -201,7 +202,8 @@ inline hit_law keyed_law(std::span<keyed_group const> groups) {
         for (std::size_t i = 0; i != g.looked_at; ++i) {
             std::vector<double> longer(of_group.size() + 1);
             for (std::size_t h = 0; h != of_group.size(); ++h) {
-                auto const p = h >= g.green ? 0.0 : static_cast<double>(g.green - h) / static_cast<double>(g.choices - i);
+                auto const p =
+                    h >= g.green ? 0.0 : static_cast<double>(g.green - h) / static_cast<double>(g.choices - i);
                 longer[h + 1] += of_group[h] * std::min(1.0, p);
                 longer[h] += of_group[h] * std::max(0.0, 1 - p);
             }
@@ -216,8 +218,8 @@ inline hit_law keyed_law(std::span<keyed_group const> groups) {
     return hit_law(std::move(pmf));
 }
 
-/// What a score of n sentences says against a null hypothesis: any callable, the classes below among them. Detectors call
-/// it on one thread.
+/// What a score of n sentences says against a null hypothesis: any callable, the classes below among them. Detectors
+/// call it on one thread.
 using null_model = std::function<null_summary(std::size_t n, double score)>;
 
 /// The null hypothesis of a rank automaton under a chain of ranks. Keeps the law of every length it was asked for.

@@ -2,13 +2,15 @@
 /// \file  What sentence-level watermarks have in common: a partition of the space of sentences, of which each sentence
 ///        leaves a part to the next one. Samplers and detectors are written once over it. docs/watermarking.md.
 ///
-/// | piece                        | SemStamp      | k-SemStamp     | CoheMark         | SimMark           | HammingMark  |
+/// | piece                        | SemStamp      | k-SemStamp     | CoheMark         | SimMark           | HammingMark
+/// |
 /// |------------------------------|---------------|----------------|------------------|-------------------|--------------|
-/// | code                         | sign bits     | nearest centre | order of centres | the vector        | sign bits    |
-/// | confidence(code)             | least |cos|   | gap to second  | u1 - u2          | infinite          | least |cos|  |
-/// | admits(previous, code, s)    | keyed subset  | keyed subset   | ranks, by count  | interval          | Hamming ball |
-/// | evidence(previous, code, s)  | 0 or 1        | 0 or 1         | 0 or 1           | exp(-K distance)  | 0 or 1, or agreeing bits |
-/// | state                        | none          | none           | a count          | none              | none         |
+/// | code                         | sign bits     | nearest centre | order of centres | the vector        | sign bits |
+/// | confidence(code)             | least |cos|   | gap to second  | u1 - u2          | infinite          | least |cos|
+/// | | admits(previous, code, s)    | keyed subset  | keyed subset   | ranks, by count  | interval          | Hamming
+/// ball | | evidence(previous, code, s)  | 0 or 1        | 0 or 1         | 0 or 1           | exp(-K distance)  | 0 or
+/// 1, or agreeing bits | | state                        | none          | none           | a count          | none |
+/// none         |
 #include <lathe/core/backend.hpp>
 
 #include <concepts>
@@ -27,8 +29,8 @@ struct no_state {
     friend bool operator==(no_state, no_state) = default;
 };
 
-/// A draw that the key of a watermark decides: whether `choice` is in the subset of `green` out of `choices` that belongs
-/// to `input`. The same input and choice are the same draw.
+/// A draw that the key of a watermark decides: whether `choice` is in the subset of `green` out of `choices` that
+/// belongs to `input`. The same input and choice are the same draw.
 struct keyed_draw {
     std::uint64_t input;
     std::uint64_t choice;

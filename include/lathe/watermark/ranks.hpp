@@ -16,8 +16,8 @@ namespace watermark {
 /// Clusters that an order can hold.
 inline constexpr std::size_t most_clusters = 65535;
 
-/// order := clusters from rank 1 on: by membership, of equal ones the higher index first; NaN before every number, among
-/// themselves by index likewise. That is the end of a stable ascending sort with NaN last, read backwards.
+/// order := clusters from rank 1 on: by membership, of equal ones the higher index first; NaN before every number,
+/// among themselves by index likewise. That is the end of a stable ascending sort with NaN last, read backwards.
 /// \throws shape_error unless there is room for as many, of which there are at most most_clusters
 /// Complexity: O(K log K); O(K) to O(K^2) for at most 32 clusters, where it is faster.
 inline void rank_order(std::span<double const> memberships, std::span<std::uint16_t> order) {
@@ -77,8 +77,8 @@ inline rank_rule default_rank_rule(std::size_t clusters) {
             r.relief.push_back(rank);
     return r;
 }
-/// What the authors' sampler does with K clusters: the published rule for 8; else ranks 1 and 3 for ever, of fewer than 3
-/// clusters rank 1 alone. Their detector gives no score unless K is 8.
+/// What the authors' sampler does with K clusters: the published rule for 8; else ranks 1 and 3 for ever, of fewer than
+/// 3 clusters rank 1 alone. Their detector gives no score unless K is 8.
 inline rank_rule authors_rank_rule(std::size_t clusters) {
     expects_option(clusters != 0 && clusters <= most_clusters, "clusters", std::to_string(clusters), "1 to 65535");
     if (clusters == 8)

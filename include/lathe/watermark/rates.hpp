@@ -19,8 +19,8 @@ struct interval {
     double low, high;
 };
 
-/// I_x(a, b), the regularised incomplete beta function, by its continued fraction (Lentz). Relative error about 1e-13 for
-/// a, b up to 1e6. \throws option_error unless a and b are above 0 and x is from 0 to 1
+/// I_x(a, b), the regularised incomplete beta function, by its continued fraction (Lentz). Relative error about 1e-13
+/// for a, b up to 1e6. \throws option_error unless a and b are above 0 and x is from 0 to 1
 inline double incomplete_beta(double a, double b, double x) {
     expects_option(a > 0 && b > 0, "a, b", std::to_string(a) + ", " + std::to_string(b), "numbers above 0");
     expects_option(x >= 0 && x <= 1, "x", std::to_string(x), "a number from 0 to 1");
@@ -93,7 +93,8 @@ inline interval wilson(std::size_t hits, std::size_t n, double level = 0.95) {
         return {0, 1};
     auto const z = normal_quantile_above((1 - level) / 2), count = static_cast<double>(n),
                p = static_cast<double>(hits) / count, z2 = z * z / count;
-    auto const middle = (p + z2 / 2) / (1 + z2), half = z / (1 + z2) * std::sqrt(p * (1 - p) / count + z2 / (4 * count));
+    auto const middle = (p + z2 / 2) / (1 + z2),
+               half = z / (1 + z2) * std::sqrt(p * (1 - p) / count + z2 / (4 * count));
     return {hits == 0 ? 0 : std::max(0.0, middle - half), hits == n ? 1 : std::min(1.0, middle + half)};
 }
 
@@ -162,16 +163,19 @@ struct roc_point {
     std::size_t true_positives, false_positives;
     double tpr, fpr;
 };
-/// The points of the ROC, one for each different score, from the highest on, after one that nothing passes. A rate of an
-/// empty set is NaN. \throws non_finite_error
+/// The points of the ROC, one for each different score, from the highest on, after one that nothing passes. A rate of
+/// an empty set is NaN. \throws non_finite_error
 inline std::vector<roc_point> roc(std::span<double const> positive, std::span<double const> negative) {
     expects_scores(positive, "positive");
     expects_scores(negative, "negative");
     std::vector<double> p(positive.begin(), positive.end()), q(negative.begin(), negative.end());
     std::ranges::sort(p, std::greater<>{});
     std::ranges::sort(q, std::greater<>{});
-    auto const rate = [](std::size_t hits, std::size_t n) { return static_cast<double>(hits) / static_cast<double>(n); };
-    std::vector<roc_point> points{{std::numeric_limits<double>::infinity(), 0, 0, rate(0, p.size()), rate(0, q.size())}};
+    auto const rate = [](std::size_t hits, std::size_t n) {
+        return static_cast<double>(hits) / static_cast<double>(n);
+    };
+    std::vector<roc_point> points{
+        {std::numeric_limits<double>::infinity(), 0, 0, rate(0, p.size()), rate(0, q.size())}};
     for (std::size_t i = 0, j = 0; i != p.size() || j != q.size();) {
         auto const threshold = j == q.size() || (i != p.size() && p[i] >= q[j]) ? p[i] : q[j];
         while (i != p.size() && p[i] >= threshold)
@@ -241,8 +245,8 @@ struct dynamic_threshold_options {
     bool reverse = false; ///< low scores mean a watermark: positive is score <= threshold
 };
 struct dynamic_threshold_result {
-    double threshold;  ///< NaN if there are fewer than two scores
-    bool within;       ///< whether the target is kept to; where no threshold does, the strictest is taken
+    double threshold; ///< NaN if there are fewer than two scores
+    bool within;      ///< whether the target is kept to; where no threshold does, the strictest is taken
     success_rates rates;
 };
 /// MarkLLM's success rates at a threshold made from the scores: midpoints of neighbours among all scores, in order. For
@@ -251,8 +255,8 @@ struct dynamic_threshold_result {
 inline dynamic_threshold_result dynamic_threshold_success_rates(std::span<double const> marked,
                                                                 std::span<double const> plain,
                                                                 dynamic_threshold_options const & options = {}) {
-    expects_option(options.target_fpr >= 0 && options.target_fpr <= 1, "target_fpr",
-                   std::to_string(options.target_fpr), "a number from 0 to 1");
+    expects_option(options.target_fpr >= 0 && options.target_fpr <= 1, "target_fpr", std::to_string(options.target_fpr),
+                   "a number from 0 to 1");
     expects_scores(marked, "marked");
     expects_scores(plain, "plain");
     double const sign = options.reverse ? -1 : 1;

@@ -1,5 +1,6 @@
 #pragma once
-/// \file  Sampling: sentences are asked of a language model one after the other, and turned down until one falls where the
+/// \file  Sampling: sentences are asked of a language model one after the other, and turned down until one falls where
+/// the
 ///        partition wants it. One sampler for every partition. docs/watermarking.md.
 #include <lathe/core/control.hpp>
 #include <lathe/core/ops.hpp>
@@ -37,7 +38,9 @@ concept embedding_rows = requires(Table & t) {
 };
 /// The user's encoder: embed(texts) gives a row for each text.
 template <class E>
-concept sentence_embedder = requires(E & e, std::span<std::string const> texts) { requires embedding_rows<std::remove_cvref_t<decltype(e(texts))>>; };
+concept sentence_embedder = requires(E & e, std::span<std::string const> texts) {
+    requires embedding_rows<std::remove_cvref_t<decltype(e(texts))>>;
+};
 
 /// Whether a proposal is one whole sentence.
 using sentence_check = std::function<bool(std::string const &)>;
@@ -140,9 +143,9 @@ inline void validate(sampling_options const & o) {
 }
 
 /// Candidates held against a partition, one after the other: the published order of tests, without a language model.
-/// For each candidate: if it is no whole sentence, it counts as a trial and the budget is looked at. Else it counts as a
-/// trial; a state that wants more trials raises the budget for good; with last_trial::thrown_away the budget is looked at
-/// before the candidate; margin; region; then it is accepted, or the budget looked at.
+/// For each candidate: if it is no whole sentence, it counts as a trial and the budget is looked at. Else it counts as
+/// a trial; a state that wants more trials raises the budget for good; with last_trial::thrown_away the budget is
+/// looked at before the candidate; margin; region; then it is accepted, or the budget looked at.
 template <partition_rule P> class sentence_filter {
 public:
     using code = typename P::code;
@@ -210,7 +213,8 @@ private:
     sampling_step step(sampling_action action) { return {candidates_++, action, {}, trials_, budget_}; }
 };
 
-/// The rows of a user's table in the memory of a backend. \throws shape_error unless it has that many rows of that length
+/// The rows of a user's table in the memory of a backend. \throws shape_error unless it has that many rows of that
+/// length
 template <real T, class B, class Table>
 buffer_t<B, T> upload_table(B & be, Table const & table, std::size_t rows, std::size_t dimensions) {
     expects_shape(static_cast<std::size_t>(table.dimension) == dimensions
@@ -225,9 +229,9 @@ buffer_t<B, T> upload_table(B & be, Table const & table, std::size_t rows, std::
     return buffer;
 }
 
-/// A watermarked continuation of a prompt, which is embedded as one text. Candidates come from `source` and are embedded
-/// by `embed`, a batch at a time; `valid` says which are whole sentences. One step of `ctl` for each accepted sentence;
-/// stopping is asked between batches.
+/// A watermarked continuation of a prompt, which is embedded as one text. Candidates come from `source` and are
+/// embedded by `embed`, a batch at a time; `valid` says which are whole sentences. One step of `ctl` for each accepted
+/// sentence; stopping is asked between batches.
 /// \throws option_error, shape_error, non_finite_error; what the callbacks throw
 /// Complexity: one product with the partition's vectors for each batch; memory for a batch, the text and the trace.
 template <real T = float, class B, class P, class Source, class Embedder, class Obs = no_observer,

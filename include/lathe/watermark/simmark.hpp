@@ -1,5 +1,6 @@
 #pragma once
-/// \file  SimMark: the similarity of the next sentence to the sentence before lies in an interval. docs/watermarking.md.
+/// \file  SimMark: the similarity of the next sentence to the sentence before lies in an interval.
+/// docs/watermarking.md.
 #include <lathe/cluster/panels.hpp>
 #include <lathe/watermark/null_models.hpp>
 #include <lathe/watermark/partition.hpp>
@@ -54,7 +55,8 @@ public:
     using state = no_state;
 
     /// Of embeddings of that length, with or without a projection. \throws option_error, shape_error, non_finite_error
-    explicit simmark(std::size_t dimensions, simmark_options const & options = {}, linear_projection const & projection = {})
+    explicit simmark(std::size_t dimensions, simmark_options const & options = {},
+                     linear_projection const & projection = {})
         : dimensions_{dimensions}, outputs_{dimensions}, options_(options) {
         expects_option(dimensions != 0, "dimensions", "0", "at least 1");
         expects_option(options.low <= options.high, "low, high",
@@ -120,7 +122,8 @@ public:
             ab += previous[k] * current[k];
             square += (previous[k] - current[k]) * (previous[k] - current[k]);
         }
-        return options_.measure == similarity_measure::cosine ? ab / (std::sqrt(aa) * std::sqrt(bb)) : std::sqrt(square);
+        return options_.measure == similarity_measure::cosine ? ab / (std::sqrt(aa) * std::sqrt(bb))
+                                                              : std::sqrt(square);
     }
     /// How far a value lies outside the interval; 0 inside.
     [[nodiscard]] double distance(double value) const noexcept {
