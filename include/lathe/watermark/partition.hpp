@@ -53,6 +53,7 @@ struct keyed_draw {
 ///     std::uint32_t mode(state) const, std::size_t count(state) const
 ///     std::size_t trials_wanted(state) const                // candidates that this state may take: raises the budget
 ///     double preference(code previous, code current, state) const   // how near it came: what take_best compares
+///     bool scores() const                                   // false: detectors score nothing, as some published ones do
 ///     keyed_draw draw(code previous, code current, state) const     // of partitions with a key
 template <class P>
 concept partition_rule =
