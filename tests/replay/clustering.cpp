@@ -5,6 +5,7 @@
 
 #include <lathe/cluster/streaming.hpp>
 #include <lathe/cluster/validity.hpp>
+#include <lathe/reflect/fields.hpp>
 
 namespace lathe_replay {
 namespace {
