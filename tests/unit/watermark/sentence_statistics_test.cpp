@@ -472,5 +472,6 @@ TEST_CASE("MarkLLM's success rates", "[rates]") {
                 CHECK(found.rates.fpr == expected.rates.fpr);
             }
     CHECK(std::isnan(watermark::dynamic_threshold_success_rates({}, std::vector<double>{1}).threshold));
-    CHECK_THROWS_AS(watermark::dynamic_threshold_success_rates(std::vector<double>{nan_value}, plain), non_finite_error);
+    CHECK_THROWS_AS(watermark::dynamic_threshold_success_rates(std::vector<double>{nan_value}, plain),
+                    non_finite_error);
 }
