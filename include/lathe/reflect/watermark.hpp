@@ -1,6 +1,7 @@
 #pragma once
 /// \file  The options and results of sentence-level watermarks as data: names, help texts, JSON.
 #include <lathe/reflect/options.hpp>
+#include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/cohemark.hpp>
 #include <lathe/watermark/detector.hpp>
 #include <lathe/watermark/hammingmark.hpp>

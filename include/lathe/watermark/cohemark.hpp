@@ -4,8 +4,8 @@
 ///        before, and now and then into others. Its keyed variant, and what calibrates both. docs/watermarking.md.
 #include <lathe/cluster/panels.hpp>
 #include <lathe/random/philox.hpp>
-#include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/partition.hpp>
+#include <lathe/watermark/ranks.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace watermark {

@@ -4,7 +4,6 @@
 ///        sentence before. docs/watermarking.md.
 #include <lathe/random/numpy.hpp>
 #include <lathe/random/torch.hpp>
-#include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/sign_bits.hpp>
 
 LATHE_NAMESPACE_BEGIN

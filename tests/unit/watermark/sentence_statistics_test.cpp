@@ -84,8 +84,10 @@ TEST_CASE("the order of ranks is the end of a stable sort, with NaN last", "[ran
             u[j] = noise[2 * j] < 0.1f ? nan_value : static_cast<double>(static_cast<int>(noise[2 * j + 1] * 8));
         std::vector<std::uint16_t> ascending(k);
         std::iota(ascending.begin(), ascending.end(), std::uint16_t{0});
-        std::ranges::stable_sort(ascending, [&](auto a, auto b) {
-            return std::isnan(u[a]) ? false : std::isnan(u[b]) ? true : u[a] < u[b];
+        std::ranges::sort(ascending, [&](auto a, auto b) {
+            if (std::isnan(u[a]) || std::isnan(u[b]))
+                return std::isnan(u[a]) == std::isnan(u[b]) ? a < b : std::isnan(u[b]);
+            return u[a] != u[b] ? u[a] < u[b] : a < b;
         });
         std::ranges::reverse(ascending);
         CHECK(order(u) == ascending);
