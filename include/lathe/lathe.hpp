@@ -40,4 +40,16 @@
 #include <lathe/merge/slerp.hpp>
 #include <lathe/merge/spectral.hpp>
 #include <lathe/merge/ties.hpp>
+#include <lathe/random/markllm.hpp>
+#include <lathe/random/numpy.hpp>
 #include <lathe/random/philox.hpp>
+#include <lathe/random/sha256.hpp>
+#include <lathe/random/torch.hpp>
+#include <lathe/watermark/calibration.hpp>
+#include <lathe/watermark/cohemark.hpp>
+#include <lathe/watermark/detector.hpp>
+#include <lathe/watermark/hammingmark.hpp>
+#include <lathe/watermark/rates.hpp>
+#include <lathe/watermark/sampler.hpp>
+#include <lathe/watermark/semstamp.hpp>
+#include <lathe/watermark/simmark.hpp>
