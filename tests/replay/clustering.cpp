@@ -2,6 +2,7 @@
 ///        to fifty times the deviation that was observed in float where one is recorded.
 #include "array_fixture.hpp"
 #include "backend_runners.hpp"
+#include "tokens.hpp"
 
 #include <lathe/cluster/streaming.hpp>
 #include <lathe/cluster/validity.hpp>
@@ -316,7 +317,9 @@ bool run_clustering(B & be, std::string_view name, array_fixture const & f) {
 result run_case(fs::path const & folder, std::size_t threads) {
     try {
         auto be = lathe::compiled::make_backend<selected_backend>(threads);
-        if (!run_clustering(be, folder.filename().string(), array_fixture(folder)))
+        auto const name = folder.filename().string();
+        array_fixture const fixture(folder);
+        if (!run_clustering(be, name, fixture) && !run_token_watermark(be, name, fixture))
             return {verdict::skipped, "no runner"};
         return {verdict::passed, {}};
     } catch (lathe::unsupported_error const & e) {
