@@ -267,12 +267,12 @@ public:
     [[nodiscard]] token_detection operator()(token_text const & text) const {
         auto const tokens = text.tokens;
         expects_tokens(tokens, options_.vocabulary);
-        expects_shape(static_cast<bool>(text.logits), "watermark: this detector needs the model's logits");
         token_detection d;
         d.evidence.assign(tokens.size(), std::numeric_limits<double>::quiet_NaN());
         auto const first = options_.prefix;
         if (tokens.size() <= first)
             return d;
+        expects_shape(static_cast<bool>(text.logits), "watermark: this detector needs the model's logits");
         auto const fresh = fresh_contexts(tokens, first, options_.prefix);
         auto const points = options_.grid + 1;
         std::vector<double> sums(points), table((tokens.size() - first) * points), p(options_.vocabulary), q(p.size());

@@ -8,15 +8,15 @@
 
 using namespace lathe_test;
 using testing::floor;
-using memory = testing::archetype<floor::storage>;
+using device = testing::archetype<floor::storage>;
 using kernels = testing::archetype<floor::elementwise>;
-static_assert(wm::token_sampler<wm::exp_sampler, memory, float>
-              && wm::token_sampler<wm::exp_gumbel_sampler, memory, float>
-              && wm::token_sampler<wm::pf_sampler, memory, float>
-              && wm::token_sampler<wm::exp_edit_sampler, memory, float>
-              && wm::token_sampler<wm::its_edit_sampler, memory, float>);
-static_assert(wm::logits_processor<wm::dip_processor, memory, float>
-              && wm::logits_processor<wm::unbiased_processor, memory, float>
+static_assert(wm::token_sampler<wm::exp_sampler, device, float>
+              && wm::token_sampler<wm::exp_gumbel_sampler, device, float>
+              && wm::token_sampler<wm::pf_sampler, device, float>
+              && wm::token_sampler<wm::exp_edit_sampler, device, float>
+              && wm::token_sampler<wm::its_edit_sampler, device, float>);
+static_assert(wm::logits_processor<wm::dip_processor, device, float>
+              && wm::logits_processor<wm::unbiased_processor, device, float>
               && wm::logits_processor<wm::synthid_processor, kernels, float>);
 
 namespace {
@@ -79,7 +79,7 @@ TEST_CASE("exponential choice: the largest r^(1/p)", "[watermark][tokens]") {
 }
 
 TEST_CASE("exp, its table and permute-and-flip: marked, then detected", "[watermark][tokens]") {
-    memory be;
+    device be;
     wm::exp_options const e{.vocabulary = 97, .prefix = 2};
     check_method(be, wm::exp_sampler(e), wm::exp_detector(e), 120, 1e-6);
     wm::exp_gumbel_options const g{.vocabulary = 97};
@@ -170,7 +170,7 @@ TEST_CASE("dip: shares keep the mass and, over permutations, the distribution", 
 }
 
 TEST_CASE("dip and unbiased: marked, then detected", "[watermark][tokens]") {
-    memory be;
+    device be;
     wm::dip_options const o{.vocabulary = 97, .prefix = 3, .key = key};
     auto const d = check_method(be, wm::dip_processor(o), wm::dip_detector(o), 150, 1e-4);
     CHECK(std::isnan(d.evidence[0]));
@@ -207,7 +207,7 @@ TEST_CASE("dip and unbiased: marked, then detected", "[watermark][tokens]") {
 }
 
 TEST_CASE("dip: a context that came before keeps its logits", "[watermark][tokens]") {
-    memory be;
+    device be;
     wm::dip_processor processor({.vocabulary = 8, .prefix = 2, .key = key});
     auto buffer = be.allocate<float>(8);
     std::vector<float> const flat(8, 0.5f);
@@ -297,7 +297,7 @@ TEST_CASE("alignment: costs of edits", "[watermark][tokens]") {
 }
 
 TEST_CASE("exp edit and its edit: found after edits", "[watermark][tokens]") {
-    memory be;
+    device be;
     wm::exp_edit_options const e{.vocabulary = 97, .length = 40, .runs = 120, .start = 13};
     check_method(be, wm::exp_edit_sampler(e), wm::exp_edit_detector(e), 30, 0.009);
     wm::its_edit_options const s{.vocabulary = 97, .length = 40, .runs = 120};
