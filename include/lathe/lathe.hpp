@@ -45,3 +45,6 @@
 #include <lathe/random/philox.hpp>
 #include <lathe/random/sha256.hpp>
 #include <lathe/random/torch.hpp>
+#include <lathe/watermark/alignment.hpp>
+#include <lathe/watermark/reweight.hpp>
+#include <lathe/watermark/synthid.hpp>
