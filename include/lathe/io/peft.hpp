@@ -362,11 +362,13 @@ inline std::string peft_name(std::string_view module, std::string_view tensor) {
 }
 
 /// Writes an adapter folder; the tensors have the names of peft_name. target_modules, if it says nothing, gets the last
-/// parts of the modules' names. Each file appears whole; the configuration last. \throws io_error, format_error
-inline void save_peft(std::filesystem::path const & folder, peft_config config, checkpoint & tensors) {
+/// parts of the modules' names. Each file appears whole; the configuration last. `how` is of both files. \throws
+/// io_error, format_error
+inline void save_peft(std::filesystem::path const & folder, peft_config config, checkpoint & tensors,
+                      write_options const & how = {}) {
     std::filesystem::create_directories(folder);
     {
-        safetensors_writer out(folder / "adapter_model.safetensors");
+        safetensors_writer out(folder / "adapter_model.safetensors", how);
         out.begin({tensors.tensors().begin(), tensors.tensors().end()}, {{"format", "pt"}});
         window_buffer in, to;
         for (std::size_t i = 0; i != tensors.tensors().size(); ++i) {
@@ -389,7 +391,10 @@ inline void save_peft(std::filesystem::path const & folder, peft_config config, 
                     break;
                 }
     auto const text = to_json(config);
-    staged_file out(folder / "adapter_config.json", false);
+    auto const target = folder / "adapter_config.json";
+    auto out = how.staging.empty() ? staged_file(target, how.sync)
+                                   : staged_file(target, how.staging / "shard-configuration", how.sync);
+    out.reserve(text.size());
     out.write(std::as_bytes(std::span{text}), 0);
     out.close();
     out.publish();
