@@ -234,10 +234,13 @@ class adapt_run {
             return;
         writer_->flush();
         for (auto const & name : unrecorded_)
-            journal_->record(name, nullptr);
+            journal_->record(item_of(name), nullptr);
         unrecorded_.clear();
         unrecorded_bytes_ = 0;
     }
+    // Items of the journal: tensors, and two steps of the checkpoint that is written.
+    static constexpr char const *publishing = "publishing", *published = "published";
+    static std::string item_of(std::string const & name) { return "tensor " + name; }
     void advance(std::uint64_t bytes) {
         work_done_ += bytes;
         auto const none = std::numeric_limits<double>::quiet_NaN();
@@ -276,6 +279,19 @@ public:
         plan_["adapter_dtype"] = writing.adapter_dtype;
         plan_["max_shard_size"] = writing.max_shard_size ? json(*writing.max_shard_size) : json(nullptr);
     }
+    adapt_run(adapt_run const &) = delete;
+    adapt_run & operator=(adapt_run const &) = delete;
+    ~adapt_run() {
+        writer_.reset();
+        if (!journal_ || !journal_->empty())
+            return;
+        try {
+            journal_->finish();
+            if (base_journal_)
+                base_journal_->finish();
+        } catch (std::exception const &) { // it stays, and does no harm
+        }
+    }
     [[nodiscard]] lathe::dtype adapter_type() const {
         return parse_float_type("--adapter-dtype", writing_.adapter_dtype);
     }
@@ -303,15 +319,18 @@ public:
                 .max_shard_size =
                     writing_.max_shard_size ? parse_size("--max-shard-size", *writing_.max_shard_size) : 0};
             options.staging = staging;
-            writer_.emplace(checkpoint_target(path), options);
-            auto const & base = *rewritten->base.file;
-            writer_->begin({base.tensors().begin(), base.tensors().end()}, base.metadata());
-            if (journal_->found() != 0 && !writer_->resumed())
-                journal_->forget();
+            options.reclaim = journal_->done(publishing) != nullptr;
+            if (journal_->done(published) == nullptr) {
+                writer_.emplace(checkpoint_target(path), options);
+                auto const & base = *rewritten->base.file;
+                writer_->begin({base.tensors().begin(), base.tensors().end()}, base.metadata());
+                if (journal_->found() != 0 && !writer_->resumed())
+                    journal_->forget();
+            }
         }
         bar_.emplace("adapt " + command_, work_, how_.quiet);
         if (journal_->found() != 0 && !how_.quiet)
-            std::fprintf(stderr, "lathe: note: going on in %s, where %zu tensors are done\n",
+            std::fprintf(stderr, "lathe: note: going on in %s, where %zu steps are done\n",
                          lathe::io::printable(main_folder.string(), 400).c_str(), journal_->found());
     }
     /// Of the precision that elements of a type want.
@@ -330,9 +349,9 @@ public:
                 Make make) {
         expect_going();
         json row;
-        if (auto const * const known = journal_->done(item)) {
+        if (auto const * const known = journal_->done(item_of(item))) {
             row = *known;
-            if (index)
+            if (index && writer_)
                 writer_->keep(*index);
         } else {
             flush();
@@ -349,7 +368,7 @@ public:
             row["alpha"] = adapter.scaling * static_cast<double>(adapter.rank);
             if (index)
                 writer_->flush();
-            journal_->record(item, row);
+            journal_->record(item_of(item), row);
         }
         if (row.contains("piece")) {
             pieces_.insert(row["piece"].get<std::string>());
@@ -365,8 +384,9 @@ public:
     template <class Change> void tensor(std::size_t index, std::uint64_t bytes, Change change) {
         expect_going();
         auto const & name = rewritten_->base.file->tensors()[index].name;
-        if (auto const * const known = journal_->done(name)) {
-            writer_->keep(index);
+        if (auto const * const known = journal_->done(item_of(name))) {
+            if (writer_)
+                writer_->keep(index);
             if (!known->is_null())
                 rows_.push_back(*known);
         } else {
@@ -380,7 +400,7 @@ public:
             } else {
                 flush();
                 writer_->flush();
-                journal_->record(name, row);
+                journal_->record(item_of(name), row);
                 rows_.push_back(std::move(row));
             }
         }
@@ -390,8 +410,14 @@ public:
 
     /// The checkpoint appears under its name, with what lay beside its base.
     void finish_checkpoint() {
-        flush();
-        writer_->finish();
+        if (writer_) {
+            flush();
+            writer_->flush();
+            if (journal_->done(publishing) == nullptr)
+                journal_->record(publishing, nullptr);
+            writer_->finish();
+            journal_->record(published, nullptr);
+        }
         if (!side_files_.empty())
             copy_side_files(side_files_, rewritten_->path, std::nullopt);
         if (base_journal_)

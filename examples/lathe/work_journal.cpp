@@ -103,6 +103,8 @@ void work_journal::remove_files(bool journal_too) const {
 }
 
 void work_journal::finish() {
+    if (!file_)
+        return;
     remove_files(true);
     file_.reset();
     std::error_code code;

@@ -25,6 +25,8 @@ public:
     [[nodiscard]] fs::path const & folder() const noexcept { return folder_; }
     /// How many items an earlier run had done.
     [[nodiscard]] std::size_t found() const noexcept { return found_; }
+    /// Whether nothing is done that would be lost with the folder.
+    [[nodiscard]] bool empty() const noexcept { return done_.empty(); }
     /// What was recorded with an item, if it is done.
     [[nodiscard]] json const * done(std::string const & item) const;
     /// An item is done, and what it made is where it belongs. On the disk when this returns.

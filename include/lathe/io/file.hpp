@@ -87,6 +87,14 @@ public:
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
     [[nodiscard]] std::uint64_t size() const { return static_cast<std::uint64_t>(status().st_size); }
 
+    /// Whether it has that size, and begins so. \throws io_error
+    [[nodiscard]] bool holds(std::span<std::byte const> head, std::uint64_t size) const {
+        if (this->size() != size || head.size() > size)
+            return false;
+        std::vector<std::byte> found(head.size());
+        read(found, 0);
+        return std::ranges::equal(found, head);
+    }
     /// Fills `bytes` from `offset` on. \throws io_error, also where the file ends before
     void read(std::span<std::byte> bytes, std::uint64_t offset) const {
         while (!bytes.empty()) {
@@ -304,13 +312,9 @@ public:
             ::unlink(file_.path().c_str());
     }
     [[nodiscard]] std::filesystem::path const & target() const noexcept { return target_; }
-    /// Whether it has that size, and begins so. \throws io_error
+    /// As file::holds. \throws io_error
     [[nodiscard]] bool holds(std::span<std::byte const> head, std::uint64_t size) const {
-        if (file_.size() != size || head.size() > size)
-            return false;
-        std::vector<std::byte> found(head.size());
-        file_.read(found, 0);
-        return std::ranges::equal(found, head);
+        return file_.holds(head, size);
     }
     /// What was written is on the disk when this returns. \throws io_error
     void sync() const { file_.sync(); }

@@ -331,6 +331,7 @@ struct write_options {
     /// A folder on the file system of the target, for files that are being written: there they stay if the writer goes
     /// before finish(), and a later one for the same tensors goes on with them. Empty: beside the target, and not kept.
     std::filesystem::path staging = {};
+    bool reclaim = false; ///< files that are not in the staging folder, because finish() was under way, are taken back
 };
 
 /// Writes a checkpoint to a path: one file, or shards and an index beside it. A folder, or a path that ends in '/',
@@ -503,8 +504,12 @@ public:
             if (options_.staging.empty())
                 shards_.emplace_back(target, options_.sync);
             else {
-                auto const & out =
-                    shards_.emplace_back(target, options_.staging / ("shard-" + std::to_string(g)), options_.sync);
+                auto const at = options_.staging / ("shard-" + std::to_string(g));
+                if (std::error_code code;
+                    options_.reclaim && !std::filesystem::exists(at, code) && std::filesystem::exists(target, code)
+                    && file::open(target).holds(head, layout.file_size) && ::rename(target.c_str(), at.c_str()) != 0)
+                    fail(at, "replace", errno);
+                auto const & out = shards_.emplace_back(target, at, options_.sync);
                 bool const held = out.holds(head, layout.file_size);
                 resumed_ = held && (g == 0 || resumed_);
                 if (held)
