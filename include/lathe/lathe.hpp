@@ -10,6 +10,7 @@
 #include <lathe/adapt/kasa.hpp>
 #include <lathe/adapt/loftq.hpp>
 #include <lathe/adapt/spectral.hpp>
+#include <lathe/adapt/start.hpp>
 #include <lathe/cluster/fuzzy_c_means.hpp>
 #include <lathe/cluster/k_means.hpp>
 #include <lathe/cluster/streaming.hpp>
