@@ -41,6 +41,9 @@
 #include <lathe/merge/slerp.hpp>
 #include <lathe/merge/spectral.hpp>
 #include <lathe/merge/ties.hpp>
+#include <lathe/optimize/adam.hpp>
+#include <lathe/optimize/schedule.hpp>
+#include <lathe/optimize/sgd.hpp>
 #include <lathe/random/markllm.hpp>
 #include <lathe/random/numpy.hpp>
 #include <lathe/random/philox.hpp>
