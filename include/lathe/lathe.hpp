@@ -17,6 +17,7 @@
 #include <lathe/core/ops.hpp>
 #include <lathe/core/window.hpp>
 #include <lathe/evaluate/hashing_embedder.hpp>
+#include <lathe/evaluate/text_quality.hpp>
 #include <lathe/evaluate/worfeval_explanation.hpp>
 #include <lathe/evaluate/workflow_graph.hpp>
 #include <lathe/linalg/cholesky.hpp>
@@ -41,3 +42,4 @@
 #include <lathe/merge/spectral.hpp>
 #include <lathe/merge/ties.hpp>
 #include <lathe/random/philox.hpp>
+#include <lathe/watermark/attacks.hpp>

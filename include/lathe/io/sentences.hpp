@@ -57,8 +57,8 @@ class sentence_splitter {
         auto const begin = text.find_last_of(" \t\n\v\f\r([{\"'/-");
         return begin == text.npos ? text : text.substr(begin + 1);
     }
-    /// Whether what ICU took for the end of a sentence is none. \param before up to it, \param after from it on, neither
-    /// empty, without white space there
+    /// Whether what ICU took for the end of a sentence is none. \param before up to it, \param after from it on,
+    /// neither empty, without white space there
     static bool goes_on(std::string_view before, std::string_view after) {
         auto const next = after.front();
         if (next >= 'a' && next <= 'z') // "Go!" she said
@@ -68,13 +68,14 @@ class sentence_splitter {
             return false;
         if (word.size() == 1 && is_upper(word[0]) && word[0] != 'I' && is_upper(next)) // an initial
             return true;
-        static constexpr std::string_view never[] = {"Dr",  "Gen", "Gov", "Hon", "Messrs", "Mr",  "Mrs",
-                                                     "Ms",  "Mx",  "Prof", "Rep", "Rev",    "Sen", "St",
-                                                     "cf",  "e.g", "eg",  "i.e", "ie",     "viz", "vs"};
+        static constexpr std::string_view never[] = {"Dr", "Gen", "Gov",  "Hon", "Messrs", "Mr",  "Mrs",
+                                                     "Ms", "Mx",  "Prof", "Rep", "Rev",    "Sen", "St",
+                                                     "cf", "e.g", "eg",   "i.e", "ie",     "viz", "vs"};
         if (std::ranges::find(never, word) != std::end(never))
             return true;
-        static constexpr std::string_view before_number[] = {"Ch",  "Eq",  "Fig", "No",  "Nos", "Sec", "Vol", "art", "ca",
-                                                             "ch",  "eq",  "fig", "no",  "nos", "p",   "pp",  "sec", "vol"};
+        static constexpr std::string_view before_number[] = {"Ch",  "Eq",  "Fig", "No", "Nos", "Sec",
+                                                             "Vol", "art", "ca",  "ch", "eq",  "fig",
+                                                             "no",  "nos", "p",   "pp", "sec", "vol"};
         if (is_digit(next) && std::ranges::find(before_number, word) != std::end(before_number))
             return true;
         // The number of a list item, alone at the beginning.
@@ -95,8 +96,8 @@ public:
         check(code, "make an iterator over sentences");
     }
 
-    /// The sentences of a text, in order; none of a text of white space. Letters and digits of every sentence are those of
-    /// the text: concatenated they lack white space only. O(bytes).
+    /// The sentences of a text, in order; none of a text of white space. Letters and digits of every sentence are those
+    /// of the text: concatenated they lack white space only. O(bytes).
     /// \throws format_error if the text is not UTF-8 or has 2^31 bytes or more
     std::vector<sentence_span> operator()(std::string_view text) {
         if (auto const at = first_not_utf8(text))
@@ -110,9 +111,11 @@ public:
             auto end = i;
             std::size_t lines = 0;
             for (; end != flat.size() && is_space(flat[end]); ++end)
-                lines += flat[end] == '\n' || (flat[end] == '\r' && !std::string_view{flat}.substr(end).starts_with("\r\n"));
+                lines +=
+                    flat[end] == '\n' || (flat[end] == '\r' && !std::string_view{flat}.substr(end).starts_with("\r\n"));
             if (lines < 2)
-                std::fill(flat.begin() + static_cast<std::ptrdiff_t>(i), flat.begin() + static_cast<std::ptrdiff_t>(end), ' ');
+                std::fill(flat.begin() + static_cast<std::ptrdiff_t>(i),
+                          flat.begin() + static_cast<std::ptrdiff_t>(end), ' ');
             i = end;
         }
         std::vector<sentence_span> all;
@@ -137,7 +140,8 @@ public:
                 else
                     all.push_back({begin, end - begin});
                 auto const next = std::string_view{flat}.find_first_not_of(" \t\n\v\f\r", end);
-                joined = !paragraph && next != flat.npos && goes_on(all.back().of(flat), std::string_view{flat}.substr(next));
+                joined = !paragraph && next != flat.npos
+                         && goes_on(all.back().of(flat), std::string_view{flat}.substr(next));
             } else if (paragraph)
                 joined = false;
         }
