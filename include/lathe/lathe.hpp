@@ -41,5 +41,9 @@
 #include <lathe/merge/slerp.hpp>
 #include <lathe/merge/spectral.hpp>
 #include <lathe/merge/ties.hpp>
+#include <lathe/random/markllm.hpp>
+#include <lathe/random/numpy.hpp>
 #include <lathe/random/philox.hpp>
+#include <lathe/random/sha256.hpp>
+#include <lathe/random/torch.hpp>
 #include <lathe/watermark/attacks.hpp>
