@@ -113,7 +113,8 @@ std::vector<std::uint64_t> read_lengths(std::string const & path) {
         auto const [stop, problem] = std::from_chars(text.data() + at, text.data() + end, value);
         if (problem != std::errc{} || stop != text.data() + end)
             lathe::io::reject(path, "number " + std::to_string(values.size()),
-                              "'" + lathe::io::printable(text.substr(at, end - at), 40) + "'", "an integer not below 0");
+                              "'" + lathe::io::printable(text.substr(at, end - at), 40) + "'",
+                              "an integer not below 0");
         values.push_back(value);
         at = end;
     }
@@ -210,15 +211,17 @@ document document_of(std::string id, std::span<std::string const> sentences) {
 std::vector<document> read_texts(document_settings const & s) {
     if (s.documents.empty())
         throw usage_error{"DOCUMENTS: found nothing, expected a .txt, .jsonl, .npy or .safetensors file"};
-    for (auto const & [given, flag] : {std::pair{s.tensor.has_value(), "--tensor"}, {s.lengths.has_value(), "--lengths"}})
+    for (auto const & [given, flag] :
+         {std::pair{s.tensor.has_value(), "--tensor"}, {s.lengths.has_value(), "--lengths"}})
         if (given)
             throw usage_error{std::string{flag} + ": found with texts, expected embeddings (.npy, .safetensors)"};
     if (has_extension(s.documents, ".jsonl"))
         return read_text_records(s.documents, s.text_field);
     if (has_extension(s.documents, ".txt"))
         return read_lines(s.documents);
-    throw usage_error{"DOCUMENTS: found '" + s.documents + "', expected a name that ends in .txt, .jsonl, .npy or "
-                      ".safetensors"};
+    throw usage_error{"DOCUMENTS: found '" + s.documents
+                      + "', expected a name that ends in .txt, .jsonl, .npy or "
+                        ".safetensors"};
 }
 
 embedded_documents embed_documents(std::vector<document> documents, document_settings const & s,
