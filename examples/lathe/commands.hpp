@@ -28,6 +28,7 @@ action add_merge(CLI::App & app);
 action add_kinship(CLI::App & app);
 action add_worfeval(CLI::App & app);
 action add_cluster(CLI::App & app);
+action add_watermark(CLI::App & app);
 action add_inspect(CLI::App & app);
 action add_methods(CLI::App & app);
 action add_devices(CLI::App & app);

@@ -69,7 +69,7 @@ void save_model(watermark_model const & model, std::string const & path) {
             scores.push_back(s);
         }
     if (!scores.empty()) {
-        file.set<std::int64_t>("conformal_lengths", {lengths.size()}, lengths);
+        file.set({"conformal_lengths", lathe::dtype::i64, {lengths.size()}}, std::as_bytes(std::span{lengths}));
         set("conformal_scores", {scores.size()}, scores);
     }
     lathe::io::save(file, path);
@@ -205,7 +205,7 @@ public:
 
 watermark_model load_model(std::string const & path) {
     if (path.empty())
-        throw usage_error{"--model-file: found nothing, expected a model that lathe watermark calibrate wrote"};
+        throw usage_error{"--watermark: found nothing, expected a model that lathe watermark calibrate wrote"};
     auto model = model_reader(path).read();
     try {
         static_cast<void>(model.partition(
