@@ -8,7 +8,8 @@
 #include <lathe/watermark/sampler.hpp>
 
 #include <cmath>
-#include <map>
+#include <numeric>
+#include <optional>
 
 namespace lathe_cli {
 
@@ -16,9 +17,10 @@ struct corpus_settings {
     double temperature = 0.05; ///< of cosines; higher draws from further away
 };
 
-/// Nearest-passage continuation: a sentence of the corpus is drawn with a weight of exp(cosine to the last sentence of
-/// the text / temperature), and what follows it in its document is proposed. A sentence that the text has already is
-/// not. The draws are a function of corpus, text, settings, seed and stream.
+/// Nearest-passage continuation: sentences of the corpus are drawn one after the other, without repetition, with
+/// weights of exp(cosine to the last sentence of the text / temperature), and what follows each in its document is
+/// proposed. A sentence that the text has already is not. The draws are a function of corpus, text, settings, seed and
+/// stream.
 class corpus_sampler {
     embedded_documents const & corpus_;
     corpus_settings settings_;
@@ -43,39 +45,35 @@ public:
     }
     /// Proposals for one text. \param row_of the embedding of a text \param stream separates texts
     template <class RowOf> auto source(RowOf row_of, std::uint64_t seed, std::uint32_t stream) const {
-        return [this, row_of, u = lathe::random::uniform_stream{seed, stream}, last = std::string{},
-                cumulated = std::vector<double>{}](lathe::watermark::sampling_context const & context,
-                                                   std::size_t count) mutable {
+        return [this, row_of, u = lathe::random::uniform_stream{seed, stream}, last = std::optional<std::string>{},
+                order = std::vector<std::size_t>{},
+                at = std::size_t{0}](lathe::watermark::sampling_context const & context, std::size_t count) mutable {
             auto const now = context.sentences.empty() ? std::string{context.prompt} : context.sentences.back();
-            if (cumulated.empty() || now != last) {
+            if (!last || now != *last) {
                 last = now;
                 std::vector<float> const row = row_of(now);
-                cumulated.resize(followed_.size());
-                double sum = 0;
+                // Perturbed by Gumbel numbers, logarithms of weights come in the order of draws without repetition.
+                std::vector<double> keys(followed_.size());
                 for (std::size_t i = 0; i != followed_.size(); ++i) {
-                    auto const next = sentences_[followed_[i] + 1];
                     double cosine = 0;
                     auto const * const other = corpus_.rows.data() + followed_[i] * corpus_.dimension;
                     for (std::size_t k = 0; k != corpus_.dimension; ++k)
                         cosine += static_cast<double>(row[k]) * static_cast<double>(other[k]);
-                    bool const used =
-                        next == context.prompt || std::ranges::find(context.sentences, next) != context.sentences.end();
-                    cumulated[i] = sum += used ? 0 : std::exp((cosine - 1) / settings_.temperature);
+                    keys[i] = cosine / settings_.temperature - std::log(-std::log(static_cast<double>(u[i]) + 0x1p-25));
                 }
+                u = u.skip(followed_.size());
+                order.resize(followed_.size());
+                std::iota(order.begin(), order.end(), std::size_t{0});
+                std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+                    return keys[a] != keys[b] ? keys[a] > keys[b] : a < b;
+                });
+                at = 0;
             }
             std::vector<lathe::watermark::proposal> all;
-            if (!(cumulated.back() > 0)) // everything was used
-                return all;
-            for (std::size_t n = 0; n != count; ++n) {
-                // 48 bits: weights span many powers of ten.
-                auto const x = (static_cast<double>(u[0]) + static_cast<double>(u[1]) * 0x1p-24) * cumulated.back();
-                u = u.skip(2);
-                auto const at = std::min<std::size_t>(
-                    static_cast<std::size_t>(std::ranges::upper_bound(cumulated, x) - cumulated.begin()),
-                    cumulated.size() - 1);
-                std::string text(sentences_[followed_[at] + 1]);
-                auto const words = lathe::words_of(text).size();
-                all.push_back({std::move(text), words});
+            for (; all.size() != count && at != order.size(); ++at) {
+                auto const next = sentences_[followed_[order[at]] + 1];
+                if (next != context.prompt && std::ranges::find(context.sentences, next) == context.sentences.end())
+                    all.push_back({std::string{next}, lathe::words_of(next).size()});
             }
             return all;
         };

@@ -15,6 +15,7 @@
 #include <lathe/watermark/rates.hpp>
 
 #include <bit>
+#include <map>
 
 namespace lathe_cli {
 
@@ -922,13 +923,13 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
                      {"auc_interval", interval_of(auc.confidence)}};
             auto const shown = [&](double value, watermark::interval const & i) {
                 auto cell = percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]";
-                cell.resize(std::max<std::size_t>(21, cell.size() + 1), ' ');
+                cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
                 return cell;
             };
             std::string line{name_of(kind)};
             line.resize(13, ' ');
             auto cell = number(auc.auc) + " [" + number(auc.confidence.low) + ", " + number(auc.confidence.high) + "]";
-            cell.resize(std::max<std::size_t>(21, cell.size() + 1), ' ');
+            cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
             line += cell;
             for (auto const bound : rates) {
                 auto const at = watermark::tpr_at_fpr(positive, negative, bound, s.level);
