@@ -47,3 +47,11 @@
 #include <lathe/random/sha256.hpp>
 #include <lathe/random/torch.hpp>
 #include <lathe/watermark/attacks.hpp>
+#include <lathe/watermark/calibration.hpp>
+#include <lathe/watermark/cohemark.hpp>
+#include <lathe/watermark/detector.hpp>
+#include <lathe/watermark/hammingmark.hpp>
+#include <lathe/watermark/rates.hpp>
+#include <lathe/watermark/sampler.hpp>
+#include <lathe/watermark/semstamp.hpp>
+#include <lathe/watermark/simmark.hpp>

@@ -3,6 +3,8 @@
 ///        evidence that may be looked at after every sentence. docs/watermarking.md.
 #include <lathe/watermark/null_models.hpp>
 
+#include <utility>
+
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
 

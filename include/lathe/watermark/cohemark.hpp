@@ -4,8 +4,8 @@
 ///        before, and now and then into others. Its keyed variant, and what calibrates both. docs/watermarking.md.
 #include <lathe/cluster/panels.hpp>
 #include <lathe/random/philox.hpp>
-#include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/partition.hpp>
+#include <lathe/watermark/ranks.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
@@ -171,7 +171,7 @@ public:
         return automaton_.next(rank(previous, current), s);
     }
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
-    [[nodiscard]] std::int64_t region(code const & c) const { return c.order[0]; }
+    [[nodiscard]] std::uint64_t region(code const & c) const { return c.order[0]; }
     [[nodiscard]] std::size_t rank(code const & previous, code const & current) const {
         return rank_in(previous.order, current.order[0]);
     }
@@ -307,7 +307,7 @@ public:
         return {automaton_.next(rank(previous, current), s.count), s.position + 1};
     }
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
-    [[nodiscard]] std::int64_t region(code const & c) const { return c.order[0]; }
+    [[nodiscard]] std::uint64_t region(code const & c) const { return c.order[0]; }
     [[nodiscard]] std::size_t rank(code const & previous, code const & current) const {
         return rank_in(previous.order, current.order[0]);
     }

@@ -76,6 +76,9 @@ document_score score_document(P const & partition, typename P::codes const & cod
     document_score d;
     d.sentences = count;
     auto state = partition.start();
+    bool scores = true;
+    if constexpr (requires { partition.scores(); })
+        scores = partition.scores();
     [[maybe_unused]] std::vector<keyed_draw> draws;
     for (std::size_t i = 0; i != count; ++i) {
         typename P::code const current = codes[first + i];
@@ -84,7 +87,7 @@ document_score score_document(P const & partition, typename P::codes const & cod
         e.step.region = region_of(partition, current);
         if (i >= options.prompt_sentences) {
             typename P::code const previous = codes[first + i - 1];
-            e.scored = true;
+            e.scored = scores;
             e.evidence = partition.evidence(previous, current, state);
             e.step.rank = rank_of(partition, previous, current);
             e.step.mode = mode_of(partition, state);
@@ -94,7 +97,7 @@ document_score score_document(P const & partition, typename P::codes const & cod
                     bool const seen = std::ranges::any_of(draws, [&](keyed_draw const & other) {
                         return other.input == draw.input && other.choice == draw.choice;
                     });
-                    e.scored = options.repeats == repeated_draws::counted || !seen;
+                    e.scored = scores && (options.repeats == repeated_draws::counted || !seen);
                     if (!seen)
                         draws.push_back(draw);
                 }

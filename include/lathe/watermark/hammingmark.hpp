@@ -61,7 +61,7 @@ public:
     }
     [[nodiscard]] state advance(code const &, code const &, state) const noexcept { return {}; }
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
-    [[nodiscard]] std::int64_t region(code const & c) const noexcept { return static_cast<std::int64_t>(c.region); }
+    [[nodiscard]] std::uint64_t region(code const & c) const noexcept { return c.region; }
     [[nodiscard]] double preference(code const & previous, code const & current, state) const noexcept {
         return -static_cast<double>(distance(previous, current));
     }

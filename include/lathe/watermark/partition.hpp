@@ -48,11 +48,12 @@ struct keyed_draw {
 ///
 /// Optional, for traces, displays and statistics:
 ///
-///     std::int64_t region(code) const                       // a number for people
+///     std::uint64_t region(code) const                      // a number for people
 ///     std::size_t rank(code previous, code current) const
 ///     std::uint32_t mode(state) const, std::size_t count(state) const
 ///     std::size_t trials_wanted(state) const                // candidates that this state may take: raises the budget
 ///     double preference(code previous, code current, state) const   // how near it came: what take_best compares
+///     bool scores() const                                   // false: detectors score nothing, as some published ones do
 ///     keyed_draw draw(code previous, code current, state) const     // of partitions with a key
 template <class P>
 concept partition_rule =
@@ -87,18 +88,18 @@ struct region_codes {
     [[nodiscard]] region_code operator[](std::size_t i) const { return {regions[i], confidences[i]}; }
 };
 
-/// What a partition says of one step, for traces and displays; 0 (a region: -1) where it says nothing.
+/// What a partition says of one step, for traces and displays; 0, or no region, where it says nothing.
 struct step_facts {
-    std::int64_t region = -1; ///< the cell or cluster of the sentence
-    std::size_t rank = 0;     ///< of that cluster in the order of the sentence before
-    std::uint32_t mode = 0;   ///< that the sentence was judged in; CoheMark: 1 is relief
-    std::size_t count = 0;    ///< after it
+    std::optional<std::uint64_t> region; ///< the cell or cluster of the sentence
+    std::size_t rank = 0;                ///< of that cluster in the order of the sentence before
+    std::uint32_t mode = 0;              ///< that the sentence was judged in; CoheMark: 1 is relief
+    std::size_t count = 0;               ///< after it
 };
-template <partition_rule P> std::int64_t region_of(P const & p, typename P::code const & code) {
+template <partition_rule P> std::optional<std::uint64_t> region_of(P const & p, typename P::code const & code) {
     if constexpr (requires { p.region(code); })
         return p.region(code);
     else
-        return -1;
+        return std::nullopt;
 }
 template <partition_rule P> std::uint32_t mode_of(P const & p, typename P::state const & s) {
     if constexpr (requires { p.mode(s); })

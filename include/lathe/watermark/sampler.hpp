@@ -107,7 +107,7 @@ enum class sampling_end : unsigned char { source_end, budget, max_tokens, max_se
 struct sampling_step {
     std::size_t candidate; ///< its number among all that were looked at
     sampling_action action;
-    step_facts step;    ///< region -1 where it was no whole sentence
+    step_facts step;    ///< no region where it was no whole sentence
     std::size_t trials; ///< for the sentence at hand, after it
     std::size_t budget; ///< after it
 };

@@ -2,8 +2,8 @@
 /// \file  SemStamp and k-SemStamp: the next sentence falls into one of the regions that a key draws for the region of
 /// the
 ///        sentence before. docs/watermarking.md.
+#include <lathe/random/numpy.hpp>
 #include <lathe/random/torch.hpp>
-#include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/sign_bits.hpp>
 
 LATHE_NAMESPACE_BEGIN
@@ -75,14 +75,24 @@ public:
     }
     [[nodiscard]] state advance(code const &, code const &, state) const noexcept { return {}; }
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
-    [[nodiscard]] std::int64_t region(code const & c) const noexcept { return static_cast<std::int64_t>(c.region); }
+    [[nodiscard]] std::uint64_t region(code const & c) const noexcept { return c.region; }
     /// The draws that the prime stands for: one subset for each region before.
     [[nodiscard]] keyed_draw draw(code const & previous, code const & current, state) const noexcept {
         return {previous.region, current.region, masks_.accepted(), masks_.regions()};
     }
 };
 
-/// SemStamp: regions are signs of products with normals (NearPy: numpy's RandomState(1234).randn(bits, dimensions)). A
+/// The normals that NearPy's RandomBinaryProjections makes, and SemStamp with it: bits x dimensions numbers of
+/// numpy.random.RandomState(seed).randn.
+inline std::vector<double> semstamp_normals(std::size_t bits, std::size_t dimensions, std::uint32_t seed = 1234) {
+    random::numpy_random_state state(seed);
+    std::vector<double> normals(bits * dimensions);
+    for (auto & x : normals)
+        x = state.normal();
+    return normals;
+}
+
+/// SemStamp: regions are signs of products with normals (`semstamp_normals`). A
 /// candidate whose least |cosine| with a normal is below the margin is turned down. A sentence of zeros is in region 0,
 /// with confidence 0.
 class semstamp : public region_rule {
