@@ -10,7 +10,6 @@
 #include <lathe/evaluate/text_quality.hpp>
 #include <lathe/io/npy.hpp>
 #include <lathe/io/process_lines.hpp>
-#include <lathe/random/numpy.hpp>
 #include <lathe/watermark/attacks.hpp>
 #include <lathe/watermark/rates.hpp>
 
@@ -245,8 +244,7 @@ void fit_radius(embedded_documents const & docs, watermark_model & model, run_se
     std::vector<double> distances;
     for (std::size_t d = 0; d != docs.documents.size(); ++d)
         for (auto i = docs.first_row[d] + 1; i < docs.first_row[d + 1]; ++i)
-            distances.push_back(std::popcount(static_cast<std::uint64_t>(found.sentences[i - 1].step.region)
-                                              ^ static_cast<std::uint64_t>(found.sentences[i].step.region)));
+            distances.push_back(std::popcount(*found.sentences[i - 1].step.region ^ *found.sentences[i].step.region));
     if (distances.empty())
         throw lathe::mismatch_error{"calibrate: no two sentences in a row to fit --radius on"};
     std::size_t radius = 0;
@@ -282,10 +280,7 @@ int calibrate(document_settings const & where, method_settings const & method, c
         m.bits = m.bits.value_or(m.method == watermark_method::semstamp ? 3 : 16);
         lathe::expects_option(*m.bits >= 1 && *m.bits <= (m.method == watermark_method::semstamp ? 16u : 64u), "bits",
                               std::to_string(*m.bits), "1 to 16, for hammingmark 64");
-        lathe::random::numpy_random_state normals(m.normals_seed);
-        model.vectors.resize(*m.bits * docs.dimension);
-        for (auto & x : model.vectors)
-            x = normals.normal();
+        model.vectors = watermark::semstamp_normals(*m.bits, docs.dimension, m.normals_seed);
     }
     bool const fits = (needs_centres && !s.centres) || (m.method == watermark_method::simmark && !(m.low && m.high))
                       || (m.method == watermark_method::hammingmark && !m.radius);
@@ -446,8 +441,9 @@ shown_document show(document const & d, judgement const & j, bool marked, waterm
             line.note = "prompt";
         else {
             line.note = model.ranks() ? "rank " + std::to_string(e.step.rank) + (e.step.mode == 1 ? ", relief" : "")
-                        : model.method.method == watermark_method::simmark ? "evidence " + number(e.evidence)
-                                                                           : "region " + std::to_string(e.step.region);
+                        : model.method.method == watermark_method::simmark
+                            ? "evidence " + number(e.evidence)
+                            : "region " + std::to_string(e.step.region.value_or(0));
             if (judged < j.sequential.size())
                 line.note += ", evidence so far " + number(j.sequential[judged]);
             ++judged;
@@ -488,7 +484,9 @@ int detect(document_settings const & where, model_settings const & m, detect_set
             std::size_t judged = 0;
             for (std::size_t i = 0; i != docs.documents[d].count; ++i) {
                 auto const & e = all.found.sentences[docs.first_row[d] + i];
-                json line{{"scored", e.scored}, {"evidence", e.evidence}, {"region", e.step.region}};
+                json line{{"scored", e.scored},
+                          {"evidence", e.evidence},
+                          {"region", e.step.region ? json(*e.step.region) : json(nullptr)}};
                 if (model.ranks())
                     line.update({{"rank", e.step.rank}, {"mode", e.step.mode == 1 ? "relief" : "primary"}});
                 if (docs.texts)

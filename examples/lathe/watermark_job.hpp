@@ -4,6 +4,7 @@
 
 #include <lathe/cluster/k_means.hpp>
 #include <lathe/evaluate/similarity.hpp>
+#include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/cohemark.hpp>
 #include <lathe/watermark/detector.hpp>
 #include <lathe/watermark/hammingmark.hpp>
