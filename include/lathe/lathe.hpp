@@ -18,6 +18,7 @@
 #include <lathe/core/ops.hpp>
 #include <lathe/core/window.hpp>
 #include <lathe/evaluate/hashing_embedder.hpp>
+#include <lathe/evaluate/text_quality.hpp>
 #include <lathe/evaluate/worfeval_explanation.hpp>
 #include <lathe/evaluate/workflow_graph.hpp>
 #include <lathe/linalg/cholesky.hpp>
@@ -50,6 +51,7 @@
 #include <lathe/random/sha256.hpp>
 #include <lathe/random/torch.hpp>
 #include <lathe/watermark/alignment.hpp>
+#include <lathe/watermark/attacks.hpp>
 #include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/cohemark.hpp>
 #include <lathe/watermark/detector.hpp>
