@@ -2,6 +2,7 @@
 /// \file  What hits of a text without a watermark are distributed like: exact laws of the number of hits, and what an
 ///        observed number says against them. docs/watermarking.md.
 #include <lathe/watermark/ranks.hpp>
+#include <lathe/watermark/tails.hpp>
 
 #include <functional>
 #include <map>
@@ -277,9 +278,6 @@ public:
     }
 };
 
-/// P(standard normal >= z).
-inline double normal_tail(double z) { return std::erfc(z / std::sqrt(2.0)) / 2; }
-
 /// A sum of parts that average gamma, by the normal law: z = (score - gamma n) / sqrt(n gamma (1 - gamma) + added),
 /// p and mid-p its upper tail. SimMark's, with `added` 1e-12; its z is calibrated no better than gamma is.
 struct normal_null {
@@ -290,7 +288,7 @@ struct normal_null {
         s.mean = gamma * static_cast<double>(n);
         s.variance = static_cast<double>(n) * gamma * (1 - gamma) + added;
         s.z = s.variance > 0 ? (score - s.mean) / std::sqrt(s.variance) : std::numeric_limits<double>::quiet_NaN();
-        s.p = s.mid_p = normal_tail(s.z);
+        s.p = s.mid_p = std::exp(log_normal_tail(s.z));
         return s;
     }
 };
