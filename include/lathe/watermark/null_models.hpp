@@ -117,6 +117,16 @@ inline rank_chain uniform_ranks(std::size_t clusters) {
     return {std::vector<double>(clusters, 1 / static_cast<double>(clusters)), {}};
 }
 
+/// The probability of a hit in a state, of ranks with probabilities q. One over it is how many candidates a sentence
+/// takes on average where they have such ranks. \pre q has one for each rank
+inline double hit_probability(rank_automaton const & automaton, rank_automaton::state s, std::span<double const> q) {
+    double p = 0;
+    for (std::size_t r = 1; r <= automaton.clusters(); ++r)
+        if (automaton.hit(r, s))
+            p += q[r - 1];
+    return std::min(p, 1.0);
+}
+
 /// The exact law of the hits of n sentences whose ranks follow a chain (docs/watermarking.md). The sum over paths of
 /// the automaton, grouped by state, hits and, where ranks depend on each other, the last rank.
 /// \throws option_error

@@ -323,6 +323,8 @@ TEST_CASE("sequential evidence is a martingale under its null, and grows on hits
     std::vector<std::size_t> const marked(20, 3); // always a hit
     CHECK(watermark::sequential_test(a, chain, std::span<std::size_t const>{marked}).p_values.back() < 1e-4);
 
+    CHECK(watermark::hit_probability(a, 0, chain.initial) == Approx(chain.initial[0] + chain.initial[2]));
+    CHECK(watermark::hit_probability(a, 6, std::vector<double>(8, 0.125)) == 0.5);
     watermark::sequential_evidence e;
     e.add(true, 1); // certain either way
     CHECK(e.value() == 1);
