@@ -132,11 +132,29 @@ inline double hit_probability(rank_automaton const & automaton, rank_automaton::
 /// \throws option_error
 /// Complexity: O(states n^2) time for independent ranks, O(states K^2 n^2) for a chain; O(states K n) memory.
 inline hit_law rank_hit_law(rank_automaton const & automaton, rank_chain const & chain, std::size_t n) {
-    auto const k = automaton.clusters(), states = automaton.states(), width = n + 1;
+    auto const k = automaton.clusters(), width = n + 1;
+    auto const states = std::min(automaton.states(), n + 1); // a count is at most the number of sentences before
     validate(chain, k);
     bool const markov = !chain.transitions.empty();
     auto const memory = markov ? k : 1; // last ranks that are told apart
-    // Of independent ranks only four kinds of step differ in each state: hit or not, counting or not.
+    // Of independent ranks, those that do the same in a state are one step: what comes next, whether it is a hit, how
+    // likely.
+    struct step {
+        std::size_t next;
+        bool hit;
+        double share;
+    };
+    std::vector<std::vector<step>> steps(markov ? 0 : states);
+    for (std::size_t s = 0; s != steps.size(); ++s)
+        for (std::size_t r = 1; r <= k; ++r) {
+            step const one{automaton.index(automaton.next(r, s)), automaton.hit(r, s), chain.initial[r - 1]};
+            auto const same =
+                std::ranges::find_if(steps[s], [&](step const & x) { return x.next == one.next && x.hit == one.hit; });
+            if (same == steps[s].end())
+                steps[s].push_back(one);
+            else
+                same->share += one.share;
+        }
     std::vector<double> now(states * memory * width), next(now.size());
     auto const row = [&](std::vector<double> & v, std::size_t state, std::size_t last) {
         return v.data() + (state * memory + last) * width;
@@ -150,13 +168,10 @@ inline hit_law rank_hit_law(rank_automaton const & automaton, rank_chain const &
     row(now, 0, 0)[0] = 1;
     for (std::size_t i = 0; i != n; ++i) {
         std::ranges::fill(next, 0.0);
-        for (std::size_t s = 0; s != states; ++s) {
+        for (std::size_t s = 0; s != std::min(states, i + 1); ++s) {
             if (!markov) {
-                std::map<std::pair<std::size_t, bool>, double> steps; // (next state, hit): its probability
-                for (std::size_t r = 1; r <= k; ++r)
-                    steps[{automaton.index(automaton.next(r, s)), automaton.hit(r, s)}] += chain.initial[r - 1];
-                for (auto const & [step, share] : steps)
-                    spread(row(now, s, 0), share, step.second, row(next, step.first, 0), i);
+                for (auto const & x : steps[s])
+                    spread(row(now, s, 0), x.share, x.hit, row(next, x.next, 0), i);
                 continue;
             }
             for (std::size_t last = 0; last != (i == 0 ? 1 : k); ++last) {
