@@ -114,7 +114,7 @@ public:
         for (std::size_t i = 0; i != contexts.size(); ++i)
             if (contexts[i].tokens.size() >= options_.prefix) {
                 download_row<T>(be, logits, i, row);
-                softmax(row);
+                host::softmax(std::span{row});
                 random::torch_generator(seeds_(contexts[i].tokens)).uniform(r);
                 chosen[i] = exponential_choice(std::span<double const>{row}, std::span<float const>{r}, options_.top);
             }
@@ -323,7 +323,9 @@ public:
         for (std::size_t i = 0; i != contexts.size(); ++i)
             if (auto const before = contexts[i].tokens; before.size() >= options_.prefix) {
                 download_row<T>(be, logits, i, row);
-                softmax(row, options_.temperature);
+                for (auto & x : row)
+                    x /= options_.temperature;
+                host::softmax(std::span{row});
                 if (options_.top_p < 1)
                     keep_nucleus(row);
                 random::torch_generator(pf_seed(options_, before.last(options_.prefix))).uniform(r);
