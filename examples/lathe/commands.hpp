@@ -25,9 +25,11 @@ struct run_settings {
 
 /// Adds a subcommand; \returns what to do if it was named, which must be called while `app` lives.
 action add_merge(CLI::App & app);
+action add_adapt(CLI::App & app);
 action add_kinship(CLI::App & app);
 action add_worfeval(CLI::App & app);
 action add_cluster(CLI::App & app);
+action add_watermark(CLI::App & app);
 action add_inspect(CLI::App & app);
 action add_methods(CLI::App & app);
 action add_devices(CLI::App & app);

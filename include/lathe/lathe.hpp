@@ -10,6 +10,7 @@
 #include <lathe/adapt/kasa.hpp>
 #include <lathe/adapt/loftq.hpp>
 #include <lathe/adapt/spectral.hpp>
+#include <lathe/adapt/start.hpp>
 #include <lathe/cluster/fuzzy_c_means.hpp>
 #include <lathe/cluster/k_means.hpp>
 #include <lathe/cluster/streaming.hpp>
@@ -17,6 +18,7 @@
 #include <lathe/core/ops.hpp>
 #include <lathe/core/window.hpp>
 #include <lathe/evaluate/hashing_embedder.hpp>
+#include <lathe/evaluate/text_quality.hpp>
 #include <lathe/evaluate/worfeval_explanation.hpp>
 #include <lathe/evaluate/workflow_graph.hpp>
 #include <lathe/linalg/cholesky.hpp>
@@ -40,12 +42,16 @@
 #include <lathe/merge/slerp.hpp>
 #include <lathe/merge/spectral.hpp>
 #include <lathe/merge/ties.hpp>
+#include <lathe/optimize/adam.hpp>
+#include <lathe/optimize/schedule.hpp>
+#include <lathe/optimize/sgd.hpp>
 #include <lathe/random/markllm.hpp>
 #include <lathe/random/numpy.hpp>
 #include <lathe/random/philox.hpp>
 #include <lathe/random/sha256.hpp>
 #include <lathe/random/torch.hpp>
 #include <lathe/watermark/alignment.hpp>
+#include <lathe/watermark/attacks.hpp>
 #include <lathe/watermark/calibration.hpp>
 #include <lathe/watermark/cohemark.hpp>
 #include <lathe/watermark/detector.hpp>

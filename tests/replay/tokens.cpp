@@ -1,6 +1,6 @@
 /// \file  Token-level watermarks and random streams against what was recorded (docs/watermarking-tokens.md). The
-/// recorded scores
-///        are those of published code, so the options say what it does: every repeated token counts, and the rest by name.
+///        recorded scores are those of published code, so the options say what it does: every repeated token counts,
+///        and the rest by name.
 #include "backend_runners.hpp"
 #include "watermark.hpp"
 

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Watermarks that survive edits because a text is aligned with a sequence of random numbers: EXP-Edit and
-/// ITS-Edit
-///        (Kuditipudi et al., TMLR 2024), in the formats of MarkLLM. docs/watermarking-tokens.md.
+///        ITS-Edit (Kuditipudi et al., TMLR 2024), in the formats of MarkLLM. docs/watermarking-tokens.md.
 ///
 /// Token i is drawn with number (start + i) mod n of a sequence of n numbers. The statistic of a text of k tokens is
 /// the least cost, over all starts, of aligning it with the k numbers from there on; the p-value compares it with fresh

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Watermarks by exponential sampling: EXP (Aaronson 2022), its table variant EXP-Gumbel, and permute-and-flip
-/// (Zhao et
-///        al., ICLR 2025), in the formats of MarkLLM. docs/watermarking-tokens.md.
+///        (Zhao et al., ICLR 2025), in the formats of MarkLLM. docs/watermarking-tokens.md.
 ///
 /// The context draws a uniform number r for every token; the token taken is the one with the largest r^(1/p), or of
 /// permute-and-flip with the largest p/r. A text that does not know the key sums up exponential variables, so the

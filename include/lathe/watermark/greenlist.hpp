@@ -1,8 +1,7 @@
 #pragma once
 /// \file  Watermarks by a green part of the vocabulary: KGW (Kirchenbauer et al., ICML 2023; left and self hash),
-/// Unigram
-///        (Zhao et al., ICLR 2024), SWEET (Lee et al., ACL 2024), EWD (Lu et al., ACL 2024) and MorphMark (Wang et al., ACL
-///        2025), in the formats of MarkLLM on a CPU. docs/watermarking-tokens.md.
+///        Unigram (Zhao et al., ICLR 2024), SWEET (Lee et al., ACL 2024), EWD (Lu et al., ACL 2024) and MorphMark
+///        (Wang et al., ACL 2025), in the formats of MarkLLM on a CPU. docs/watermarking-tokens.md.
 ///
 /// With V tokens and a share gamma, G = floor(V gamma) of them are green, by a permutation of the vocabulary that the
 /// key and the tokens before choose. The statistic is z = (green - gamma T) / sqrt(T gamma (1 - gamma)) over the T

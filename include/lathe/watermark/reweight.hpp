@@ -1,7 +1,7 @@
 #pragma once
 /// \file  Watermarks that reweight a distribution without changing it on average over keys: DiPmark (Wu et al., ICML
-/// 2024) and
-///        the unbiased watermark (Hu et al., ICLR 2024), in the formats of MarkLLM on a CPU. docs/watermarking-tokens.md.
+///        2024) and the unbiased watermark (Hu et al., ICLR 2024), in the formats of MarkLLM on a CPU.
+///        docs/watermarking-tokens.md.
 ///
 /// The seed of a context is the SHA-256 of its last tokens, eight bytes each and little-endian, and the key, as a
 /// big-endian integer modulo 2^32 - 1. Contexts that occurred before are left alone by generation, and not scored

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  SynthID-Text (Dathathri et al., Nature 634, 2024): tournament sampling as an update of the distribution, and
-/// the mean
-///        and weighted mean detectors, in the format of MarkLLM on a CPU. docs/watermarking-tokens.md.
+///        the mean and weighted mean detectors, in the format of MarkLLM on a CPU. docs/watermarking-tokens.md.
 ///
 /// A hash h <- (h + x) 6364136223846793005 + 1 modulo 2^64, from 1, goes over the last n - 1 tokens, the candidate and
 /// then one key: g of that layer is the entry h mod N of a table of N bits, torch.randint(0, 2) from a seed. As N is a

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  What token-level watermarks share: texts of token ids, what a detector says, and the three concepts:
-/// detector,
-///        processor of logits, sampler. docs/watermarking-tokens.md.
+///        detector, processor of logits, sampler. docs/watermarking-tokens.md.
 ///
 /// Seeds, green lists and detection are the host's; logits of a batch are rows of a matrix on any backend. Detectors
 /// and samplers are values without hidden state: a text is judged by its tokens alone, whatever was judged before.
