@@ -725,7 +725,7 @@ inline double morphmark_strength(morphmark_options const & o, double mass) {
 
 /// Row := the logarithm of the distribution with the part r of the red mass moved to the green tokens, where `green` (1
 /// or 0) says which they are: p' = p (1 + r (1 - P) / P) for green, p max(0, 1 - r) for red tokens, normalised. A row
-/// whose softmax is NaN becomes NaN. Three passes. `work` is as long as the row.
+/// whose softmax is NaN becomes NaN. Three passes.
 template <class B, class T>
     requires elementwise<B, T>
 void morphmark_row(B & be, morphmark_options const & o, cvec<B, T> green, vec<B, T> row) {
