@@ -29,6 +29,7 @@ action add_adapt(CLI::App & app);
 action add_kinship(CLI::App & app);
 action add_worfeval(CLI::App & app);
 action add_cluster(CLI::App & app);
+action add_watermark(CLI::App & app);
 action add_inspect(CLI::App & app);
 action add_methods(CLI::App & app);
 action add_devices(CLI::App & app);

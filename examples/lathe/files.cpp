@@ -223,4 +223,35 @@ json parse_json_text(std::string const & text, std::string const & label) {
 }
 json read_json_file(fs::path const & path) { return parse_json_text(read_text(path), path.string()); }
 
+std::string read_large_text(fs::path const & path) {
+    constexpr std::uint64_t limit = std::uint64_t{1} << 30;
+    auto const in = lathe::io::file::open(path);
+    if (in.size() > limit)
+        lathe::io::reject(path.string(), "file length", "more than 1 GiB", "less");
+    std::string text(in.size(), '\0');
+    in.read(std::as_writable_bytes(std::span{text}), 0);
+    return text;
+}
+std::vector<numbered_line> lines_of(std::string_view text) {
+    std::vector<numbered_line> lines;
+    std::size_t number = 0;
+    for (std::size_t begin = 0; begin < text.size();) {
+        auto const end = std::min(text.find('\n', begin), text.size());
+        auto const line = text.substr(begin, end - begin);
+        ++number;
+        if (line.find_first_not_of(" \t\r") != line.npos)
+            lines.push_back({number, line});
+        begin = end + 1;
+    }
+    return lines;
+}
+std::vector<json> read_json_lines(fs::path const & path) {
+    auto const text = read_large_text(path);
+    std::vector<json> records;
+    for (auto const & line : lines_of(text))
+        records.push_back(
+            parse_json_text(std::string{line.text}, path.string() + ": line " + std::to_string(line.number)));
+    return records;
+}
+
 } // namespace lathe_cli

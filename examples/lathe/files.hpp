@@ -47,6 +47,16 @@ std::string_view torch_name(lathe::dtype type);
 
 /// A file of text, or a pipe, at most 16 MiB. \throws io_error, format_error
 std::string read_text(fs::path const & path);
+/// A file of text of at most 1 GiB. \throws io_error, format_error
+std::string read_large_text(fs::path const & path);
+/// The lines of such a text with their numbers, from 1 on, without those of white space alone.
+struct numbered_line {
+    std::size_t number;
+    std::string_view text;
+};
+std::vector<numbered_line> lines_of(std::string_view text);
+/// One JSON value a line. \throws io_error, format_error naming the line
+std::vector<json> read_json_lines(fs::path const & path);
 /// One JSON value, each key once. \throws format_error
 json read_json_file(fs::path const & path);
 json parse_json_text(std::string const & text, std::string const & label);

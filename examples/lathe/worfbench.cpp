@@ -9,32 +9,11 @@ namespace lathe_cli {
 
 namespace {
 
-std::string read_whole(fs::path const & path) {
-    constexpr std::uint64_t limit = std::uint64_t{1} << 30;
-    auto const in = lathe::io::file::open(path);
-    if (in.size() > limit)
-        lathe::io::reject(path.string(), "file length", "more than 1 GiB", "less");
-    std::string text(in.size(), '\0');
-    in.read(std::as_writable_bytes(std::span{text}), 0);
-    return text;
-}
-
 std::vector<json> records_of(fs::path const & path) {
-    auto const text = read_whole(path);
+    if (path.extension() == ".jsonl")
+        return read_json_lines(path);
     std::vector<json> records;
-    if (path.extension() == ".jsonl") {
-        std::size_t number = 0;
-        for (std::size_t begin = 0; begin < text.size();) {
-            auto const end = std::min(text.find('\n', begin), text.size());
-            auto const line = text.substr(begin, end - begin);
-            ++number;
-            if (line.find_first_not_of(" \t\r") != line.npos)
-                records.push_back(parse_json_text(line, path.string() + ": line " + std::to_string(number)));
-            begin = end + 1;
-        }
-        return records;
-    }
-    auto all = parse_json_text(text, path.string());
+    auto all = parse_json_text(read_large_text(path), path.string());
     if (!all.is_array())
         lathe::io::reject(path.string(), "JSON", all.type_name(), "a list; one record a line goes by .jsonl");
     for (auto & record : all)
@@ -147,7 +126,7 @@ std::vector<workflow_texts> read_worfbench(fs::path const & gold, fs::path const
 }
 
 std::vector<std::string> read_strings(fs::path const & path) {
-    auto const all = parse_json_text(read_whole(path), path.string());
+    auto const all = parse_json_text(read_large_text(path), path.string());
     std::vector<std::string> strings;
     if (!all.is_array())
         lathe::io::reject(path.string(), "JSON", all.type_name(), "a list of strings");

@@ -1,8 +1,8 @@
-#include "../minilm/model.hpp"
 #include "backends.hpp"
 #include "commands.hpp"
+#include "embedders.hpp"
+#include "html.hpp"
 #include "interrupt.hpp"
-#include "minilm_job.hpp"
 #include "progress_bar.hpp"
 #include "worfbench.hpp"
 #include "worfeval_report.hpp"
@@ -17,8 +17,6 @@
 namespace lathe_cli {
 
 namespace {
-enum class embedder_choice : unsigned char { file, hashing, minilm };
-
 struct worfeval_settings {
     std::vector<std::string> gold, predicted;
     std::string embeddings, strings;
@@ -68,9 +66,6 @@ template <class... Backends> auto runners(backend_list<Backends...>) {
     return by_backend<decltype(&lathe::compiled::similarities_on<backends::eigen>)>{
         {Backends::name, &lathe::compiled::similarities_on<Backends>}...};
 }
-template <class... Backends> auto minilm_runners(backend_list<Backends...>) {
-    return by_backend<decltype(&run_minilm<backends::eigen>)>{{Backends::name, &run_minilm<Backends>}...};
-}
 
 // ---- embeddings -----------------------------------------------------------------------------------------------------
 
@@ -106,38 +101,19 @@ embedded_texts read_embeddings(worfeval_settings const & s) {
         all.row_of.emplace(strings[i], i);
     return all;
 }
-/// The nodes of all samples, each text once, embedded by `embed`, a function from texts to a table.
-template <class Embed> embedded_texts embed_nodes(std::vector<scored_sample> const & samples, Embed const & embed) {
+/// The nodes of all samples, each text once.
+embedded_texts embed_nodes(std::vector<scored_sample> const & samples, worfeval_settings const & s,
+                           run_settings const & how) {
     embedded_texts all;
     std::vector<std::string> texts;
-    for (auto const & s : samples)
-        for (auto const * const w : {&s.predicted, &s.gold})
+    for (auto const & sample : samples)
+        for (auto const * const w : {&sample.predicted, &sample.gold})
             if (*w)
                 for (auto const & node : (*w)->nodes)
                     if (all.row_of.emplace(node, texts.size()).second)
                         texts.push_back(node);
-    all.table = embed(texts);
+    all.table = embed_texts(texts, s.embedder, s.model, how);
     return all;
-}
-embedded_texts embeddings_for(std::vector<scored_sample> const & samples, worfeval_settings const & s,
-                              run_settings const & how) {
-    switch (s.embedder) {
-    case embedder_choice::hashing:
-        return embed_nodes(samples, [](auto const & texts) { return evaluate::hashed_embeddings(texts); });
-    case embedder_choice::minilm:
-        return embed_nodes(samples, [&](auto const & texts) {
-            auto const compute = choose_backend(how.backend, minilm_runners(built_backends{}));
-            auto const folder = s.model.empty() ? minilm::default_folder() : fs::path{s.model};
-            minilm::expect_installed(folder);
-            auto const weights = open_input((folder / "model.safetensors").string());
-            auto const sentences = minilm::tokens_of(texts, minilm::open_vocabulary(folder));
-            progress_bar bar("embeddings", 0, how.quiet);
-            catch_interrupts();
-            return compute({*weights.file, sentences, how.threads, backend_choice{how.backend}.device, bar});
-        });
-    case embedder_choice::file: break;
-    }
-    return read_embeddings(s);
 }
 
 // ---- scoring --------------------------------------------------------------------------------------------------------
@@ -397,24 +373,16 @@ std::string table(std::string_view title, std::vector<scored_set> const & sets, 
     return text + (starred ? "* means over the pairs without an error\n" : "");
 }
 
-void write_page(std::string const & path, std::string const & html) {
-    lathe::io::staged_file out(path, false);
-    out.write(std::as_bytes(std::span{html}), 0);
-    out.close();
-    out.publish();
-}
-
 int run(worfeval_settings const & s, evaluate::worfeval_options const & options, run_settings const & how) {
     expect_threads(how.threads);
     evaluate::worfeval_scorer const checked(options); // before anything is read
     if (s.embedder != embedder_choice::file && !(s.embeddings.empty() && s.strings.empty()))
         throw usage_error{"--embedder: found " + std::string{name_of(s.embedder)}
                           + ", expected file where there are --embeddings and --strings"};
-    if (s.embedder != embedder_choice::minilm && !s.model.empty())
-        throw usage_error{"--model: found with --embedder " + std::string{name_of(s.embedder)}
-                          + ", expected --embedder minilm"};
+    expect_model_of_minilm(s.embedder, s.model);
     auto samples = read_samples(s);
-    score(samples, embeddings_for(samples, s, how), options, how);
+    score(samples, s.embedder == embedder_choice::file ? read_embeddings(s) : embed_nodes(samples, s, how), options,
+          how);
     auto const sets = averages(samples);
     bool const reference = s.conformance != conformance_level::strict;
     bool const strict = s.conformance != conformance_level::reference;

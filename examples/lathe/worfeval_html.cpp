@@ -1,3 +1,4 @@
+#include "html.hpp"
 #include "worfeval_report.hpp"
 
 #include <lathe/reflect/fields.hpp>
@@ -14,25 +15,6 @@ namespace graph = lathe::graph;
 using evaluate::departure;
 using evaluate::edge_fate;
 
-std::string escaped(std::string_view text) {
-    std::string out;
-    for (auto const c : text)
-        if (c == '&')
-            out += "&amp;";
-        else if (c == '<')
-            out += "&lt;";
-        else if (c == '>')
-            out += "&gt;";
-        else if (c == '"')
-            out += "&quot;";
-        else if (c == '\'')
-            out += "&#39;";
-        else if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t')
-            out += "\xef\xbf\xbd"; // U+FFFD: HTML has no way to write these
-        else
-            out += c;
-    return out;
-}
 /// The first characters of a text, with dots where some are left out.
 std::string shortened(std::string_view text, std::size_t characters) {
     std::size_t bytes = 0;
@@ -127,11 +109,11 @@ std::string drawing(evaluate::workflow const & w, std::vector<graph::vertex> con
     for (std::size_t v = 0; v != places.size(); ++v) {
         bool const matched = match_of[v] != graph::none;
         auto const x = left_of(places[v]), y = top_of(places[v]);
-        svg += "<g><title>" + escaped(number(v) + ": " + w.nodes[v]) + "</title><rect x=\"" + number(x) + "\" y=\""
+        svg += "<g><title>" + html_escaped(number(v) + ": " + w.nodes[v]) + "</title><rect x=\"" + number(x) + "\" y=\""
                + number(y) + "\" width=\"" + number(box_width) + "\" height=\"" + number(box_height) + "\" rx=\"5\" "
                + (matched ? "class=\"matched\" fill=\"" + colour_of(match_of[v]) + "\"" : "class=\"alone\"")
                + "/><text x=\"" + number(x + 6) + "\" y=\"" + number(y + 15) + "\">"
-               + escaped(number(v) + ": " + shortened(w.nodes[v], 22)) + "</text><text class=\"note\" x=\""
+               + html_escaped(number(v) + ": " + shortened(w.nodes[v], 22)) + "</text><text class=\"note\" x=\""
                + number(x + 6) + "\" y=\"" + number(y + 30) + "\">"
                + (matched ? "match " + number(std::size_t{match_of[v]} + 1) : std::string{"no partner"})
                + "</text></g>";
@@ -146,8 +128,8 @@ std::string cells(evaluate::f_score const & s) {
 }
 std::string row(std::string_view name, evaluate::worfeval_averages const & a) {
     bool const failed = a.failed != 0;
-    return "<tr><th>" + escaped(name) + "</th><td>" + number(a.pairs) + "</td><td>" + number(a.skipped) + "</td><td>"
-           + number(a.failed) + "</td>" + cells(failed ? a.node_unfailed : a.node)
+    return "<tr><th>" + html_escaped(name) + "</th><td>" + number(a.pairs) + "</td><td>" + number(a.skipped)
+           + "</td><td>" + number(a.failed) + "</td>" + cells(failed ? a.node_unfailed : a.node)
            + cells(failed ? a.graph_unfailed : a.graph) + "</tr>";
 }
 std::string table(std::vector<scored_set> const & sets, conformance_level level) {
@@ -163,7 +145,7 @@ std::string table(std::vector<scored_set> const & sets, conformance_level level)
 std::string result_of(evaluate::outcome what, std::string_view error, evaluate::f_score const & score,
                       std::string const & counts) {
     if (what == evaluate::outcome::failed)
-        return "<td colspan=4>" + escaped(error) + "</td>";
+        return "<td colspan=4>" + html_escaped(error) + "</td>";
     if (what == evaluate::outcome::skipped)
         return "<td colspan=4>no workflow in the prediction: 0</td>";
     return cells(score) + "<td>" + counts + "</td>";
@@ -260,7 +242,7 @@ std::string section(scored_sample const & s, conformance_level level) {
     auto const numbers = matches_at(s, level);
     auto const & e = s.scores;
     bool const differ = !e.node_steps.empty() || !e.graph_steps.empty();
-    std::string html = "<details><summary>" + escaped(s.set + ": " + s.id);
+    std::string html = "<details><summary>" + html_escaped(s.set + ": " + s.id);
     html += " &mdash; chain " + number(e.reference.node.score.f1) + " / " + number(e.strict.chain.f1) + ", graph "
             + number(e.reference.graph.score.f1) + " / " + number(e.strict.graph.f1) + (differ ? " <b>differ</b>" : "")
             + "</summary>" + scores(s) + "<div class=\"pair\"><div><h4>prediction</h4>";
@@ -311,15 +293,12 @@ std::string_view words_for(edge_fate fate) {
 
 std::string worfeval_page(std::string_view title, std::vector<scored_set> const & sets,
                           std::vector<scored_sample> const & samples, conformance_level level) {
-    std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-                       "'unsafe-inline'\"><title>";
-    html += escaped(title)
-            + "</title><style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:"
-              "8px 0}td,th{padding:2px 8px;border:1px solid #d0d7de;text-align:right}th{text-align:left}"
-              "summary{cursor:pointer;padding:3px 0}.pair{display:flex;gap:24px;overflow-x:auto}svg text{"
-              "font:12px sans-serif}svg .note{font-size:10px;fill:#57606a}svg path{fill:none;stroke-width:"
-              "1.6}.matched{stroke:#57606a}.alone{fill:#fff;stroke:#8c959f;stroke-dasharray:4 3}";
+    std::string html = html_beginning(title)
+                       + "<style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:"
+                         "8px 0}td,th{padding:2px 8px;border:1px solid #d0d7de;text-align:right}th{text-align:left}"
+                         "summary{cursor:pointer;padding:3px 0}.pair{display:flex;gap:24px;overflow-x:auto}svg text{"
+                         "font:12px sans-serif}svg .note{font-size:10px;fill:#57606a}svg path{fill:none;stroke-width:"
+                         "1.6}.matched{stroke:#57606a}.alone{fill:#fff;stroke:#8c959f;stroke-dasharray:4 3}";
     std::string markers, legend;
     for (auto const & [fate, colour, dashes] : looks) {
         auto const name = std::string{lathe::reflect::name_of(fate)};
@@ -331,7 +310,7 @@ std::string worfeval_page(std::string_view title, std::vector<scored_set> const 
         legend.append("<li style=\"color:").append(colour).append("\">").append(words_for(fate)).append("</li>");
     }
     html += "</style></head><body><svg width=\"0\" height=\"0\" style=\"position:absolute\"><defs>" + markers
-            + "</defs></svg><h1>" + escaped(title) + "</h1>";
+            + "</defs></svg><h1>" + html_escaped(title) + "</h1>";
     html += "<h2>Reference: the authors' program</h2>" + table(sets, conformance_level::reference)
             + "<h2>Strict: the paper</h2>" + table(sets, conformance_level::strict)
             + "<p>Where there are errors the means are over the other pairs.</p><h2>Pairs</h2><p>Scores: reference / "

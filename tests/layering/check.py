@@ -13,7 +13,7 @@ root = pathlib.Path(__file__).resolve().parents[2]
 backends = os.environ.get("LATHE_BACKENDS", "*").split()
 roots = [root / "include", *(r for b in backends for r in sorted(root.glob(f"backends/{b}/include")))]
 libraries = {"boost", "range", "nlohmann", "Eigen", "xtensor", "xtl", "CL", "clblast", "CLI", "yaml-cpp", "catch2",
-             "benchmark", "tbb"}
+             "benchmark", "tbb", "unicode"}
 
 
 def layer_of(header):

@@ -24,6 +24,8 @@ number_array read_npy(fs::path const & path) {
     case lathe::dtype::i32: copy(std::int32_t{}); break;
     case lathe::dtype::u64: copy(std::uint64_t{}); break;
     case lathe::dtype::u32: copy(std::uint32_t{}); break;
+    case lathe::dtype::i16: copy(std::int16_t{}); break;
+    case lathe::dtype::i8: copy(std::int8_t{}); break;
     case lathe::dtype::u8:
     case lathe::dtype::boolean: copy(std::uint8_t{}); break;
     case lathe::dtype::f64: copy(double{}); break;

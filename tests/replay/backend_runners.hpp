@@ -3,8 +3,6 @@
 #include "runners.hpp"
 #include "selected_backend.hpp"
 
-#include <lathe/compiled.hpp>
-
 namespace lathe_replay {
 
 using lathe::compiled::selected;

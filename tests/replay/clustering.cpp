@@ -1,10 +1,11 @@
 /// \file  Clustering against what was recorded (docs/clustering.md): in double to the recorded tolerance, and in float
 ///        to fifty times the deviation that was observed in float where one is recorded.
-#include "array_fixture.hpp"
 #include "backend_runners.hpp"
+#include "watermark.hpp"
 
 #include <lathe/cluster/streaming.hpp>
 #include <lathe/cluster/validity.hpp>
+#include <lathe/reflect/fields.hpp>
 
 namespace lathe_replay {
 namespace {
@@ -12,24 +13,7 @@ namespace {
 namespace cluster = lathe::cluster;
 using B = selected_backend;
 
-/// Rows on the backend.
-template <class T> struct matrix {
-    std::size_t rows, cols;
-    lathe::buffer_t<B, T> buffer;
-
-    matrix(B & be, number_array const & a)
-        : rows{a.extent(0)}, cols{a.extent(1)}, buffer(be.template allocate<T>(a.values.size())) {
-        auto const values = a.as<T>();
-        be.upload(std::span<T const>{values}, buffer.view());
-    }
-    matrix(B & be, std::size_t r, std::size_t c) : rows{r}, cols{c}, buffer(be.template allocate<T>(r * c)) {}
-    lathe::mat<B, T> view() { return lathe::as_matrix(buffer.view(), rows, cols); }
-    std::vector<double> values(B & be) {
-        std::vector<T> all(rows * cols);
-        be.download(lathe::cvec<B, T>(buffer.view()), std::span{all});
-        return {all.begin(), all.end()};
-    }
-};
+template <class T> using matrix = resident_matrix<B, T>;
 
 template <class T>
 std::vector<double> memberships_of(B & be, matrix<T> & x, std::span<double const> centres, double m,
@@ -286,8 +270,9 @@ void validity(B & be, array_fixture const & f) {
     }
 }
 
-/// \returns whether there is someone who runs the case
-bool run_clustering(B & be, std::string_view name, array_fixture const & f) {
+} // namespace
+
+template <class Backend> bool run_clustering(Backend & be, std::string_view name, array_fixture const & f) {
     if (name.starts_with("fcm_stop_rules"))
         stop_rules(be, f);
     else if (name.starts_with("fcm_collapse"))
@@ -312,31 +297,6 @@ bool run_clustering(B & be, std::string_view name, array_fixture const & f) {
         return false;
     return true;
 }
-
-result run_case(fs::path const & folder, std::size_t threads) {
-    try {
-        auto be = lathe::compiled::make_backend<selected_backend>(threads);
-        if (!run_clustering(be, folder.filename().string(), array_fixture(folder)))
-            return {verdict::skipped, "no runner"};
-        return {verdict::passed, {}};
-    } catch (lathe::unsupported_error const & e) {
-        return {verdict::skipped, e.what()};
-    }
-}
-
-} // namespace
-
-template <class Backend> std::vector<recorded_case> watermark_cases(fs::path const & folder) {
-    std::vector<recorded_case> cases;
-    for (auto const & name : cases_in(folder)) {
-        auto const manifest = read_json(folder / name / "manifest.json");
-        if (!manifest.contains("case") || !manifest.contains("params"))
-            return {};
-        cases.push_back({name, [what = manifest.value("what", "")] { return what; },
-                         [at = folder / name](std::size_t threads) { return run_case(at, threads); }});
-    }
-    return cases;
-}
-template std::vector<recorded_case> watermark_cases<selected>(fs::path const &);
+template bool run_clustering(selected_backend &, std::string_view, array_fixture const &);
 
 } // namespace lathe_replay

@@ -2,6 +2,8 @@
 #include "compare.hpp"
 #include "objectives.hpp"
 
+#include <lathe/compiled.hpp>
+
 #include <cmath>
 
 namespace lathe_replay {

@@ -1,6 +1,7 @@
 #include "backend_runners.hpp"
 #include "objectives.hpp"
 
+#include <lathe/compiled.hpp>
 #include <lathe/reflect/merge.hpp>
 
 namespace lathe_replay {

@@ -1,5 +1,6 @@
 #include "backend_runners.hpp"
 
+#include <lathe/compiled.hpp>
 #include <lathe/reflect/merge.hpp>
 
 namespace lathe_replay {

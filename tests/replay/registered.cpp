@@ -2,6 +2,8 @@
 #include "backend_runners.hpp"
 #include "compare.hpp"
 
+#include <lathe/compiled.hpp>
+
 namespace lathe_replay {
 
 namespace {

@@ -1,6 +1,5 @@
 /// \file  The methods of adaptation, all in one translation unit: they share the partial decomposition, which takes
-/// long
-///        to compile.
+///        long to compile.
 #include <lathe/compiled/definitions.hpp>
 
 #include "selected_backend.hpp"

@@ -77,6 +77,7 @@ struct process_options {
     double grace = 2;               ///< seconds it has to end after SIGTERM, before SIGKILL
     std::filesystem::path output{}; ///< file for its standard output and error; empty drops them
     std::function<bool()> stop{};   ///< asked while it runs; true ends it
+    int channel = -1; ///< a descriptor to be its standard input and output; -1: none. The caller's to close
 };
 
 /// A running program at the head of a process group of its own. If it is still there when the object goes, the whole
@@ -145,10 +146,14 @@ public:
             }
         } r;
         auto const * const output = options_.output.empty() ? "/dev/null" : options_.output.c_str();
-        check(::posix_spawn_file_actions_addopen(&r.files, 0, "/dev/null", O_RDONLY, 0), name_, "start");
-        check(::posix_spawn_file_actions_addopen(&r.files, 1, output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600),
+        check(::posix_spawn_file_actions_addopen(&r.files, 2, output, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600),
               name_, "start");
-        check(::posix_spawn_file_actions_adddup2(&r.files, 1, 2), name_, "start");
+        if (options_.channel < 0) {
+            check(::posix_spawn_file_actions_addopen(&r.files, 0, "/dev/null", O_RDONLY, 0), name_, "start");
+            check(::posix_spawn_file_actions_adddup2(&r.files, 2, 1), name_, "start");
+        } else
+            for (int const standard : {0, 1})
+                check(::posix_spawn_file_actions_adddup2(&r.files, options_.channel, standard), name_, "start");
         ::sigset_t none, ours; // what this program may block or ignore is no business of the other
         ::sigemptyset(&none);
         ::sigemptyset(&ours);

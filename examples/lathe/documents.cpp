@@ -1,0 +1,294 @@
+#include "documents.hpp"
+
+#include <lathe/core/convert.hpp>
+#include <lathe/io/npy.hpp>
+
+#include <charconv>
+#include <cmath>
+
+#ifdef LATHE_CLI_SENTENCES
+#    include <lathe/io/sentences.hpp>
+#endif
+
+namespace lathe_cli {
+
+namespace {
+
+bool has_extension(std::string const & path, std::string_view extension) {
+    return fs::path{path}.extension() == extension;
+}
+std::string at_line(std::string const & path, std::size_t line) { return path + ": line " + std::to_string(line); }
+
+std::string id_of(json const & record, std::size_t number) {
+    auto const at = record.find("id");
+    if (at == record.end())
+        return std::to_string(number);
+    return at->is_string() ? at->get<std::string>() : at->dump();
+}
+
+document document_of_text(std::string id, std::string text) {
+    document d{std::move(id), std::move(text), {}, 0};
+    d.sentences = sentences_of(d.text);
+    d.count = d.sentences.size();
+    return d;
+}
+
+std::vector<document> read_lines(std::string const & path) {
+    auto const text = read_large_text(path);
+    std::vector<document> all;
+    for (auto const & line : lines_of(text))
+        try {
+            all.push_back(document_of_text(std::to_string(line.number), std::string{line.text}));
+        } catch (lathe::format_error const & e) {
+            throw lathe::format_error{at_line(path, line.number) + ": " + e.what()};
+        }
+    return all;
+}
+
+std::vector<document> read_text_records(std::string const & path, std::string const & field) {
+    std::vector<document> all;
+    auto const text = read_large_text(path);
+    for (auto const & line : lines_of(text)) {
+        auto const label = at_line(path, line.number);
+        auto const record = parse_json_text(std::string{line.text}, label);
+        if (!record.is_object())
+            lathe::io::reject(label, "JSON", record.type_name(), "an object");
+        auto const at = record.find(field);
+        if (at == record.end())
+            lathe::io::reject(label, "record", "no field '" + lathe::io::printable(field) + "'",
+                              "a text there; --text-field names another");
+        auto id = id_of(record, line.number);
+        if (at->is_string()) {
+            all.push_back(document_of_text(std::move(id), at->get<std::string>()));
+            continue;
+        }
+        if (!at->is_array() || !std::ranges::all_of(*at, [](json const & s) { return s.is_string(); }))
+            lathe::io::reject(label, lathe::io::printable(field), lathe::reflect::shown(*at),
+                              "a text or a list of sentences");
+        all.push_back(document_of(std::move(id), at->get<std::vector<std::string>>()));
+    }
+    return all;
+}
+
+std::vector<std::uint64_t> integers_of(lathe::checkpoint & file, std::size_t tensor) {
+    auto const & info = file.tensors()[tensor];
+    auto const reject = [&](std::string const & found) {
+        lathe::io::reject(file.label(), "'" + lathe::io::printable(info.name) + "'", found,
+                          "one extent and integers not below 0, the sentences of each document");
+    };
+    if (info.extents.size() != 1)
+        reject("shape " + lathe::to_string(info.extents));
+    lathe::window_buffer buffer;
+    auto const bytes = file.read(tensor, 0, info.bytes(), buffer);
+    std::vector<std::uint64_t> values(info.count());
+    auto const load = [&]<class I>(I) {
+        for (std::size_t i = 0; i != values.size(); ++i) {
+            I v{};
+            std::memcpy(&v, bytes.data() + i * sizeof(I), sizeof(I));
+            if constexpr (std::signed_integral<I>)
+                if (v < 0)
+                    reject(std::to_string(v));
+            values[i] = static_cast<std::uint64_t>(v);
+        }
+    };
+    switch (info.type) {
+    case lathe::dtype::i64: load(std::int64_t{}); break;
+    case lathe::dtype::i32: load(std::int32_t{}); break;
+    case lathe::dtype::u64: load(std::uint64_t{}); break;
+    case lathe::dtype::u32: load(std::uint32_t{}); break;
+    default: reject("type " + std::string{name_of(info.type)});
+    }
+    return values;
+}
+std::vector<std::uint64_t> read_lengths(std::string const & path) {
+    if (has_extension(path, ".npy")) {
+        lathe::io::npy_file file(path);
+        return integers_of(file, 0);
+    }
+    auto const text = read_large_text(path);
+    std::vector<std::uint64_t> values;
+    for (std::size_t at = 0; (at = text.find_first_not_of(" \t\r\n,", at)) != text.npos;) {
+        auto const end = std::min(text.find_first_of(" \t\r\n,", at), text.size());
+        std::uint64_t value = 0;
+        auto const [stop, problem] = std::from_chars(text.data() + at, text.data() + end, value);
+        if (problem != std::errc{} || stop != text.data() + end)
+            lathe::io::reject(path, "number " + std::to_string(values.size()),
+                              "'" + lathe::io::printable(text.substr(at, end - at), 40) + "'",
+                              "an integer not below 0");
+        values.push_back(value);
+        at = end;
+    }
+    return values;
+}
+
+embedded_documents read_embeddings(document_settings const & s) {
+    if (s.embedder == embedder_choice::minilm)
+        throw usage_error{"--embedder: found minilm, expected texts to embed: " + s.documents + " has embeddings"};
+    std::unique_ptr<lathe::checkpoint> file;
+    std::size_t matrix = 0;
+    std::optional<std::vector<std::uint64_t>> lengths;
+    if (s.lengths)
+        lengths = read_lengths(*s.lengths);
+    if (has_extension(s.documents, ".npy")) {
+        if (s.tensor)
+            throw usage_error{"--tensor: found '" + *s.tensor + "', expected nothing: a .npy file has one array"};
+        file = std::make_unique<lathe::io::npy_file>(s.documents);
+    } else {
+        file = open_input(s.documents).file;
+        std::vector<std::string_view> names;
+        for (auto const & t : file->tensors())
+            names.push_back(t.name);
+        auto const name = s.tensor.value_or("embeddings");
+        auto const at = file->find(name);
+        if (!at)
+            throw usage_error{"--tensor: '" + name + "' is not in " + s.documents + "; "
+                              + lathe::reflect::suggestion(name, names)};
+        matrix = *at;
+        if (auto const own = file->find("lengths"); own && !lengths)
+            lengths = integers_of(*file, *own);
+    }
+    if (!lengths)
+        throw usage_error{"--lengths: found nothing, expected how many sentences each document of " + s.documents
+                          + " has"};
+    auto const & info = file->tensors()[matrix];
+    if (info.extents.size() != 2 || info.extents[1] == 0 || !is_floating(info.type))
+        throw lathe::mismatch_error{s.documents + ": '" + lathe::io::printable(info.name) + "' of type "
+                                    + std::string{name_of(info.type)} + " and shape " + lathe::to_string(info.extents)
+                                    + ": expected floating elements and two extents, sentences x dimensions"};
+    embedded_documents all;
+    all.first_row.push_back(0);
+    for (auto const n : *lengths) {
+        if (n > info.extents[0] - all.first_row.back())
+            throw lathe::mismatch_error{s.documents + ": found " + std::to_string(info.extents[0])
+                                        + " rows, expected more: the lengths say so up to document "
+                                        + std::to_string(all.documents.size())};
+        all.documents.push_back({std::to_string(all.documents.size()), {}, {}, static_cast<std::size_t>(n)});
+        all.first_row.push_back(all.first_row.back() + static_cast<std::size_t>(n));
+    }
+    if (all.first_row.back() != info.extents[0])
+        throw lathe::mismatch_error{s.documents + ": found " + std::to_string(info.extents[0]) + " rows, expected "
+                                    + std::to_string(all.first_row.back()) + ", the sum of the lengths"};
+    all.dimension = info.extents[1];
+    all.rows.resize(info.count());
+    lathe::window_buffer buffer;
+    lathe::host::load<float>(info.type, file->read(matrix, 0, info.bytes(), buffer).data(), info.count(),
+                             all.rows.data());
+    for (std::size_t i = 0; i != all.rows.size(); ++i)
+        if (!std::isfinite(all.rows[i]))
+            throw lathe::non_finite_error{s.documents + ": row " + std::to_string(i / all.dimension)
+                                          + " has an element that is not finite"};
+    return all;
+}
+
+} // namespace
+
+std::vector<text_part> sentences_of(std::string_view text) {
+#ifdef LATHE_CLI_SENTENCES
+    static lathe::io::sentence_splitter split; // the program is on one thread here
+    std::vector<text_part> all;
+    for (auto const & s : split(text))
+        all.push_back({s.first, s.length});
+    return all;
+#else
+    static_cast<void>(text);
+    throw lathe::unsupported_error{
+        "texts: this program was built without ICU, which cuts them into sentences; expected lists of sentences "
+        "in .jsonl, or embeddings"};
+#endif
+}
+
+document document_of(std::string id, std::span<std::string const> sentences) {
+    document d{std::move(id), {}, {}, sentences.size()};
+    for (auto const & s : sentences) {
+        if (!d.text.empty())
+            d.text += ' ';
+        d.sentences.push_back({d.text.size(), s.size()});
+        d.text += s;
+    }
+    return d;
+}
+
+std::vector<document> read_texts(document_settings const & s) {
+    if (s.documents.empty())
+        throw usage_error{"DOCUMENTS: found nothing, expected a .txt, .jsonl, .npy or .safetensors file"};
+    for (auto const & [given, flag] :
+         {std::pair{s.tensor.has_value(), "--tensor"}, {s.lengths.has_value(), "--lengths"}})
+        if (given)
+            throw usage_error{std::string{flag} + ": found with texts, expected embeddings (.npy, .safetensors)"};
+    if (has_extension(s.documents, ".jsonl"))
+        return read_text_records(s.documents, s.text_field);
+    if (has_extension(s.documents, ".txt"))
+        return read_lines(s.documents);
+    throw usage_error{"DOCUMENTS: found '" + s.documents
+                      + "', expected a name that ends in .txt, .jsonl, .npy or "
+                        ".safetensors"};
+}
+
+embedded_documents embed_documents(std::vector<document> documents, document_settings const & s,
+                                   run_settings const & how) {
+    if (s.embedder == embedder_choice::file)
+        throw usage_error{"--embedder: found file with texts, expected hashing or minilm"};
+    expect_model_of_minilm(s.embedder, s.model);
+    embedded_documents all;
+    all.texts = true;
+    all.documents = std::move(documents);
+    std::vector<std::string> sentences;
+    all.first_row.push_back(0);
+    for (auto const & d : all.documents) {
+        for (std::size_t i = 0; i != d.count; ++i)
+            sentences.emplace_back(d.sentence(i));
+        all.first_row.push_back(sentences.size());
+    }
+    auto table = embed_texts(sentences, s.embedder, s.model, how);
+    all.dimension = table.dimension;
+    all.rows = std::move(table.values);
+    for (std::size_t i = 0; i != sentences.size(); ++i) { // a sentence without words stays a row of zeros
+        auto const row = std::span{all.rows}.subspan(i * all.dimension, all.dimension);
+        double square = 0;
+        for (auto const x : row)
+            square += static_cast<double>(x) * static_cast<double>(x);
+        if (square > 0)
+            for (auto & x : row)
+                x = static_cast<float>(static_cast<double>(x) / std::sqrt(square));
+    }
+    return all;
+}
+
+embedded_documents read_documents(document_settings const & s, run_settings const & how) {
+    if (has_extension(s.documents, ".npy") || has_extension(s.documents, ".safetensors"))
+        return read_embeddings(s);
+    return embed_documents(read_texts(s), s, how);
+}
+
+std::vector<token_document> read_token_documents(std::string const & path) {
+    if (!has_extension(path, ".jsonl"))
+        throw usage_error{"DOCUMENTS: found '" + path + "', expected a .jsonl file with lists of tokens"};
+    std::vector<token_document> all;
+    auto const text = read_large_text(path);
+    for (auto const & line : lines_of(text)) {
+        auto const label = at_line(path, line.number);
+        auto const record = parse_json_text(std::string{line.text}, label);
+        if (!record.is_object())
+            lathe::io::reject(label, "JSON", record.type_name(), "an object");
+        token_document d{id_of(record, line.number), {}, 0};
+        auto const tokens = record.find("tokens");
+        if (tokens == record.end() || !tokens->is_array())
+            lathe::io::reject(label, "tokens", tokens == record.end() ? "nothing" : lathe::reflect::shown(*tokens),
+                              "a list of integers");
+        for (auto const & t : *tokens) {
+            if (!t.is_number_unsigned() || t.get<std::uint64_t>() > 0x7fffffffu)
+                lathe::io::reject(label, "tokens", lathe::reflect::shown(t), "integers from 0 to 2147483647");
+            d.tokens.push_back(t.get<std::uint32_t>());
+        }
+        if (auto const prompt = record.find("prompt"); prompt != record.end()) {
+            if (!prompt->is_number_unsigned() || prompt->get<std::uint64_t>() > d.tokens.size())
+                lathe::io::reject(label, "prompt", lathe::reflect::shown(*prompt),
+                                  "how many of the " + std::to_string(d.tokens.size()) + " tokens are the prompt");
+            d.prompt = prompt->get<std::size_t>();
+        }
+        all.push_back(std::move(d));
+    }
+    return all;
+}
+
+} // namespace lathe_cli

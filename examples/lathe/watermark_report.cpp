@@ -1,0 +1,66 @@
+#include "watermark_report.hpp"
+
+#include "html.hpp"
+
+#include <cstdlib>
+
+#include <unistd.h>
+
+namespace lathe_cli {
+
+bool colours_wanted() {
+    auto const * const none = std::getenv("NO_COLOR");
+    return ::isatty(STDOUT_FILENO) == 1 && (none == nullptr || *none == '\0');
+}
+
+std::string evidence_text(std::vector<shown_document> const & documents, bool colours) {
+    constexpr std::size_t longest = 2000; // bytes of a sentence
+    auto const paint = [&](std::string_view code, std::string const & text) {
+        return colours ? "\x1b[" + std::string{code} + "m" + text + "\x1b[0m" : text;
+    };
+    std::string out;
+    for (auto const & d : documents) {
+        out += paint("1", lathe::io::printable(d.id)) + ": "
+               + paint(d.marked ? "1;32" : "1", d.marked ? "marked" : "not marked") + "; " + d.verdict + "\n";
+        for (auto const & s : d.sentences) {
+            auto const line = std::string{s.kind == sentence_kind::hit    ? "  + "
+                                          : s.kind == sentence_kind::miss ? "  - "
+                                                                          : "    "}
+                              + lathe::io::printable(s.text, longest);
+            out += paint(s.kind == sentence_kind::hit ? "32" : s.kind == sentence_kind::miss ? "31" : "2", line);
+            if (!s.note.empty())
+                out += paint("2", "  [" + s.note + "]");
+            out += "\n";
+        }
+    }
+    return out;
+}
+
+std::string evidence_page(std::string_view title, std::string_view about,
+                          std::vector<shown_document> const & documents) {
+    auto html =
+        html_beginning(title)
+        + "<style>body{font:16px/1.7 serif;margin:2em auto;max-width:52em;padding:0 1em}h1,h2,.note{font-family:"
+          "sans-serif}h2{font-size:1em;margin-top:2em}.verdict{font:14px sans-serif;color:#57606a}.hit{background:"
+          "#c6f0cf}.miss{background:#ffd8d3}.apart{color:#6b7178}.marked{color:#1a7f37}span[title]{cursor:help}"
+          "</style></head><body><h1>"
+        + html_escaped(title) + "</h1><p class=\"verdict\">" + html_escaped(about)
+        + "</p><p class=\"verdict\"><span class=\"hit\">speaks for a watermark</span> <span class=\"miss\">speaks "
+          "against it</span> <span class=\"apart\">is not judged</span>. Point at a sentence for the reason.</p>\n";
+    for (auto const & d : documents) {
+        html += "<h2>" + html_escaped(d.id) + ": " + (d.marked ? "<span class=\"marked\">marked</span>" : "not marked")
+                + "</h2><p class=\"verdict\">" + html_escaped(d.verdict) + "</p><p>";
+        for (auto const & s : d.sentences) {
+            html += std::string{"<span class=\""}
+                    + (s.kind == sentence_kind::hit    ? "hit"
+                       : s.kind == sentence_kind::miss ? "miss"
+                                                       : "apart")
+                    + "\"" + (s.note.empty() ? "" : " title=\"" + html_escaped(s.note) + "\"") + ">"
+                    + html_escaped(s.text) + "</span> ";
+        }
+        html += "</p>\n";
+    }
+    return html + "</body></html>\n";
+}
+
+} // namespace lathe_cli
