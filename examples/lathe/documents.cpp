@@ -182,6 +182,10 @@ embedded_documents read_embeddings(document_settings const & s) {
 
 } // namespace
 
+bool names_embeddings(std::string const & path) {
+    return has_extension(path, ".npy") || has_extension(path, ".safetensors");
+}
+
 std::vector<text_part> sentences_of(std::string_view text) {
 #ifdef LATHE_CLI_SENTENCES
     static lathe::io::sentence_splitter split; // the program is on one thread here
@@ -242,12 +246,14 @@ embedded_documents embed_documents(std::vector<document> documents, document_set
     auto table = embed_texts(sentences, s.embedder, s.model, how);
     all.dimension = table.dimension;
     all.rows = std::move(table.values);
-    for (std::size_t i = 0; i != sentences.size(); ++i) { // a sentence without words stays a row of zeros
+    for (std::size_t i = 0; i != sentences.size(); ++i) {
         auto const row = std::span{all.rows}.subspan(i * all.dimension, all.dimension);
         double square = 0;
         for (auto const x : row)
             square += static_cast<double>(x) * static_cast<double>(x);
-        if (square > 0)
+        if (square == 0) // a sentence without words: the same direction for all
+            row[0] = 1;
+        else
             for (auto & x : row)
                 x = static_cast<float>(static_cast<double>(x) / std::sqrt(square));
     }
@@ -255,7 +261,7 @@ embedded_documents embed_documents(std::vector<document> documents, document_set
 }
 
 embedded_documents read_documents(document_settings const & s, run_settings const & how) {
-    if (has_extension(s.documents, ".npy") || has_extension(s.documents, ".safetensors"))
+    if (names_embeddings(s.documents))
         return read_embeddings(s);
     return embed_documents(read_texts(s), s, how);
 }

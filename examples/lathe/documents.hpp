@@ -48,6 +48,9 @@ struct embedded_documents {
     }
 };
 
+/// Whether a path is that of embeddings rather than of texts.
+bool names_embeddings(std::string const & path);
+
 /// Sentences of a text of English prose. \throws format_error; unsupported_error in a program built without ICU
 std::vector<text_part> sentences_of(std::string_view text);
 

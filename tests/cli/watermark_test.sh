@@ -141,7 +141,12 @@ echo '5 x' >wrong.txt
 refuse 1 "number 1: found 'x'" "${water[@]}" detect "$points" --lengths wrong.txt --watermark rows.safetensors
 refuse 1 'dimensions, expected' "${water[@]}" detect "$points" --lengths lengths.txt --watermark mark.safetensors
 refuse 2 'an attack on sentences' "${water[@]}" evaluate "$points" --lengths lengths.txt --watermark rows.safetensors \
-    --marked "$points" --attack word_deletion:0.1
+    --marked "$points" --marked-lengths lengths.txt --attack word_deletion:0.1
+run 0 "${water[@]}" evaluate "$points" --lengths lengths.txt --watermark rows.safetensors --marked "$points" \
+    --marked-lengths lengths.txt --attack sentence_deletion:0.3
+[[ $out == *"attack: sentence_deletion 0.3"$'\n'* ]] || fail "rows: $out"
+refuse 2 '--marked: found texts, expected embeddings' "${water[@]}" evaluate "$points" --lengths lengths.txt \
+    --watermark rows.safetensors --marked marked.jsonl "${fields[@]}"
 
 # What is refused.
 refuse 2 'watermark: no command' "${water[@]}"
@@ -161,7 +166,7 @@ run 0 "${water[@]}" calibrate human.jsonl "${fields[@]}" --method keyed_cohemark
 refuse 2 '--key: found nothing' "${water[@]}" detect held.jsonl "${fields[@]}" --watermark keyed.safetensors
 run 0 "${water[@]}" detect held.jsonl "${fields[@]}" --watermark keyed.safetensors --key 5
 [[ $out == *", key p "* && $out != *conformal* ]] || fail "key: $out"
-refuse 2 '--embedder: found minilm, expected hashing' "${water[@]}" detect none.jsonl "${fields[@]}" --watermark mark.safetensors --embedder minilm || true
+refuse 2 '--embedder: found minilm, expected hashing' "${water[@]}" detect none.jsonl "${fields[@]}" --watermark mark.safetensors --embedder minilm
 refuse 2 'neither' "${water[@]}" sample held.jsonl "${fields[@]}" --watermark mark.safetensors -o x.jsonl
 refuse 2 "--attack: found 'paraphrase:0.1'" "${water[@]}" evaluate held.jsonl "${fields[@]}" --watermark mark.safetensors --marked marked.jsonl --attack paraphrase:0.1
 refuse 2 "--attack: found 'truncation:1'" "${water[@]}" evaluate held.jsonl "${fields[@]}" --watermark mark.safetensors --marked marked.jsonl --attack truncation:1
