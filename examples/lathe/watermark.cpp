@@ -848,6 +848,11 @@ std::string percent(double v) {
     std::array<char, 16> text{};
     return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.1f", 100 * v))};
 }
+/// A cell of a table, and at least one space behind it.
+std::string cell(std::string text, std::size_t width) {
+    text.resize(std::max(width, text.size() + 1), ' ');
+    return text;
+}
 json interval_of(watermark::interval const & i) { return json::array({i.low, i.high}); }
 
 int evaluate(document_settings const & where, model_settings const & m, evaluate_settings const & s,
@@ -884,6 +889,7 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
     if (model.keyed())
         kinds.push_back(evidence_kind::key);
     constexpr double rates[] = {0.01, 0.05};
+    constexpr std::size_t width = 24;
     auto const judged_human = judge_documents(model, human, m, rates[0], how).documents;
     auto const scores_of = [](std::vector<judgement> const & all, evidence_kind kind) {
         std::vector<double> scores;
@@ -915,8 +921,11 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
         if (entry.contains("quality"))
             text += " (BLEU " + number(entry["quality"]["bleu"].get<double>()) + ", ROUGE-L "
                     + number(entry["quality"]["rouge_l"].get<double>()) + ")";
-        text += "\ndetector     AUC                  TPR at 1 % FPR, %    found at 1 %, %      found at 5 %, %"
-                "      false at 1 %, %      false at 5 %, %\n";
+        text += "\n" + cell("detector", 13) + cell("AUC", width);
+        for (auto const * const name :
+             {"TPR at 1 % FPR, %", "found at 1 %, %", "found at 5 %, %", "false at 1 %, %", "false at 5 %, %"})
+            text += cell(name, width);
+        text += "\n";
         auto detectors = json::array();
         for (auto const kind : kinds) {
             auto const positive = scores_of(judged, kind), negative = scores_of(judged_human, kind);
@@ -927,15 +936,12 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
                      {"auc", number_or_null(auc.auc)},
                      {"auc_interval", interval_of(auc.confidence)}};
             auto const shown = [&](double value, watermark::interval const & i) {
-                auto cell = percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]";
-                cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
-                return cell;
+                return cell(percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]", width);
             };
-            std::string line{name_of(kind)};
-            line.resize(13, ' ');
-            auto cell = number(auc.auc) + " [" + number(auc.confidence.low) + ", " + number(auc.confidence.high) + "]";
-            cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
-            line += cell;
+            auto line =
+                cell(std::string{name_of(kind)}, 13)
+                + cell(number(auc.auc) + " [" + number(auc.confidence.low) + ", " + number(auc.confidence.high) + "]",
+                       width);
             for (auto const bound : rates) {
                 auto const at = watermark::tpr_at_fpr(positive, negative, bound, s.level);
                 row[bound == rates[0] ? "tpr_at_fpr_1" : "tpr_at_fpr_5"] = {
