@@ -25,6 +25,7 @@ struct run_settings {
 
 /// Adds a subcommand; \returns what to do if it was named, which must be called while `app` lives.
 action add_merge(CLI::App & app);
+action add_adapt(CLI::App & app);
 action add_kinship(CLI::App & app);
 action add_worfeval(CLI::App & app);
 action add_cluster(CLI::App & app);

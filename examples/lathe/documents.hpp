@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Documents as the watermark commands take them: texts cut into sentences and embedded, embeddings of
-/// sentences,
-///        or numbers of tokens.
+///        sentences, or numbers of tokens.
 #include "embedders.hpp"
 #include "files.hpp"
 

@@ -13,6 +13,8 @@ struct interrupt_token {
 void catch_interrupts(std::filesystem::path const & output = {});
 
 /// What a command throws when it was stopped: exit status 130.
-struct interrupted {};
+struct interrupted {
+    char const * left = "nothing was written"; ///< what is left of the work
+};
 
 } // namespace lathe_cli

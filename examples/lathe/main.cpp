@@ -1,4 +1,4 @@
-/// \file  lathe: merge, compare and inspect checkpoints, evaluate workflows, mark texts.
+/// \file  lathe: merge, adapt, compare and inspect checkpoints, evaluate workflows, mark texts.
 #include "commands.hpp"
 #include "interrupt.hpp"
 
@@ -38,8 +38,8 @@ int run(int argc, char const * const * argv) {
         "Exit status: 0 done, 1 a file or the computation failed, 2 the command line is wrong, 130 interrupted.\n"
         "lathe COMMAND --help and lathe merge METHOD --help say more.");
     std::vector<std::pair<CLI::App *, action>> commands;
-    for (auto const add : {&add_merge, &add_kinship, &add_cluster, &add_worfeval, &add_watermark, &add_inspect,
-                           &add_methods, &add_devices}) {
+    for (auto const add : {&add_merge, &add_adapt, &add_kinship, &add_cluster, &add_worfeval, &add_watermark,
+                           &add_inspect, &add_methods, &add_devices}) {
         auto call = add(app);
         commands.emplace_back(app.get_subcommands({}).back(), std::move(call));
     }
@@ -67,8 +67,8 @@ int run(int argc, char const * const * argv) {
     if (!left.empty() && left.front().starts_with("-"))
         expect_nothing_left(app);
     if (left.empty())
-        throw usage_error{"no command; known: merge, kinship, cluster, worfeval, watermark, inspect, methods, devices; "
-                          "see lathe --help"};
+        throw usage_error{"no command; known: merge, adapt, kinship, cluster, worfeval, watermark, inspect, methods, "
+                          "devices; see lathe --help"};
     throw usage_error{"'" + left.front() + "': unknown command; " + lathe::reflect::suggestion(left.front(), known)};
 }
 
@@ -79,8 +79,8 @@ int main(int argc, char ** argv) {
     using namespace lathe_cli;
     try {
         return run(argc, argv);
-    } catch (interrupted const &) {
-        return fail("interrupted; nothing was written", 130);
+    } catch (interrupted const & e) {
+        return fail(std::string{"interrupted; "} + e.left, 130);
     } catch (usage_error const & e) {
         return fail(e.what(), 2);
     } catch (lathe::option_error const & e) {

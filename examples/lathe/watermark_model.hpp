@@ -1,7 +1,6 @@
 #pragma once
-/// \file  A calibrated watermark of sentences: what `lathe watermark calibrate` writes to one file, and what it says of
-/// a
-///        document.
+/// \file  A calibrated watermark of sentences: what `lathe watermark calibrate` writes to one file, and what it says
+///        of a document.
 #include "documents.hpp"
 #include "watermark_job.hpp"
 

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  A backend of one's own: memory from the C++ allocator, one thread. Its pointers are plain, so the library
-/// runs
-///        kernels and products on what they point to.
+///        runs kernels and products on what they point to.
 #include <lathe/core/ops.hpp>
 #include <lathe/testing/explain.hpp>
 

@@ -114,5 +114,33 @@ template <real T, class B> struct measuring_kinship {
                                      any_control ctl = {});
 };
 
+/// Method::run for those of registry::adaptation_methods.
+template <class Method, real T, class B> struct starting {
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, typename Method::options const & options,
+                                    any_control ctl = {});
+};
+
+/// What is done with adapters that are there, and with weights.
+template <real T, class B> struct adapting {
+    using factors = adapt::factors<B, T>;
+    /// adapt::add_delta.
+    static void add(B & be, factors const & f, double factor, mat<B, T> w);
+    /// adapt::dora_layer::merge.
+    static void merge_dora(B & be, factors const & f, std::span<double const> magnitude, mat<B, T> w);
+    /// adapt::combine.
+    static adapt::adapter<B, T> combine(B & be, std::span<factors const> all, adapt::combine_options const & options);
+    /// adapt::compress.
+    static adapt::adapter<B, T> compress(B & be, std::span<factors const> all, std::span<double const> weights,
+                                         std::size_t r);
+    /// adapt::extract_change.
+    static adapt::extract_result<B, T> extract(B & be, mat<B, T> change, adapt::extract_options const & options,
+                                               any_control ctl = {});
+    /// adapt::kasa_truncate.
+    static adapt::kasa_truncation<B, T> truncate(B & be, mat<B, T> w, std::size_t r,
+                                                 adapt::kasa_options const & options, any_control ctl = {});
+    /// adapt::kasa_to_lora.
+    static adapt::adapter<B, T> kasa_to_lora(B & be, factors const & f, adapt::kasa_truncation<B, T> & truncation);
+};
+
 } // namespace compiled
 LATHE_NAMESPACE_END

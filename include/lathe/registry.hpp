@@ -1,7 +1,7 @@
 #pragma once
-/// \file  The merging methods as lists that programs, tests and documents walk through.
+/// \file  The methods of merging and of adaptation as lists that programs, tests and documents walk through.
 ///
-/// A method is a type with
+/// A merging method is a type with
 ///   name, summary         what a person calls it and what it does
 ///   options               its option struct, described in reflect/merge.hpp
 ///   base                  whether it can do without a base
@@ -12,7 +12,11 @@
 /// or, where it minimises an objective, with `objective` in the place of files, and with
 ///   step                  what a caller may be told of each step
 ///   run<T>(be, pool, objective, sink, options, control, on_step)
+/// A method that begins an adapter has name, summary and options, and
+///   base                  what becomes of the weight
+///   run<T>(be, w, r, options, control), which gives an adapt::started<B, T>
 /// To add one: write its header and option struct, describe the struct, add a type here and name it in a list.
+#include <lathe/reflect/adapt.hpp>
 #include <lathe/reflect/merge.hpp>
 
 #include <boost/hana/for_each.hpp>
@@ -281,6 +285,160 @@ struct kinship_search {
 
 inline constexpr auto objective_methods =
     boost::hana::tuple_t<frank_wolfe, fw_merging, fw_merging_soft, adamerging, kinship_search>;
+
+// ---- methods that begin an adapter ---------------------------------------------------------------------------------
+
+/// What a method that begins an adapter does to the weight.
+enum class weight_use : unsigned char {
+    extents,  ///< it is not read: outputs and inputs are enough
+    read,     ///< it is read, and stays
+    replaced, ///< the adapter goes with what the method leaves
+    truncated ///< so it is, but who loads the adapter can do that again (KaSA in PEFT)
+};
+
+struct lora {
+    static constexpr std::string_view name = "lora";
+    static constexpr std::string_view summary = "random A, B = 0";
+    static constexpr auto base = weight_use::extents;
+    using options = adapt::lora_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
+        return {adapt::lora<T>(be, w.rows, w.cols, r, o)};
+    }
+};
+struct rslora {
+    static constexpr std::string_view name = "rslora";
+    static constexpr std::string_view summary = "LoRA with the scaling alpha / sqrt(r)";
+    static constexpr auto base = weight_use::extents;
+    using options = adapt::lora_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options o, Control) {
+        o.rule = adapt::scaling_rule::rslora;
+        return {adapt::lora<T>(be, w.rows, w.cols, r, o)};
+    }
+};
+struct dora {
+    static constexpr std::string_view name = "dora";
+    static constexpr std::string_view summary = "LoRA, and the magnitude of every output apart";
+    static constexpr auto base = weight_use::read;
+    using options = adapt::lora_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
+        adapt::started<B, T> out{adapt::lora<T>(be, w.rows, w.cols, r, o)};
+        out.magnitude = adapt::dora_norms<B, T>(be, w, out.adapter.factors());
+        return out;
+    }
+};
+struct pissa {
+    static constexpr std::string_view name = "pissa";
+    static constexpr std::string_view summary = "the largest singular triplets";
+    static constexpr auto base = weight_use::replaced;
+    using options = adapt::spectral_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control ctl) {
+        adapt::triplet_report report;
+        auto made = adapt::take_triplets(be, w, linalg::spectrum_end::largest, r, o, ctl, &report);
+        return {std::move(made), {}, true, report};
+    }
+};
+struct pissa_fast {
+    static constexpr std::string_view name = "pissa_fast";
+    static constexpr std::string_view summary = "about the largest singular triplets, from a sketch (pissa_niter_4)";
+    static constexpr auto base = weight_use::replaced;
+    using options = adapt::pissa_fast_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
+        return {adapt::pissa_fast(be, w, r, o.sketch, {.alpha = o.alpha, .rule = o.rule}), {}, true};
+    }
+};
+struct milora {
+    static constexpr std::string_view name = "milora";
+    static constexpr std::string_view summary = "the smallest singular triplets";
+    static constexpr auto base = weight_use::replaced;
+    using options = adapt::spectral_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control ctl) {
+        adapt::triplet_report report;
+        auto made = adapt::take_triplets(be, w, linalg::spectrum_end::smallest, r, o, ctl, &report);
+        return {std::move(made), {}, true, report};
+    }
+};
+struct olora {
+    static constexpr std::string_view name = "olora";
+    static constexpr std::string_view summary = "the first columns of a QR decomposition";
+    static constexpr auto base = weight_use::replaced;
+    using options = adapt::spectral_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
+        return {adapt::olora(be, w, r, o), {}, true};
+    }
+};
+struct mica {
+    static constexpr std::string_view name = "mica";
+    static constexpr std::string_view summary = "B from the smallest singular values, to stay; A = 0";
+    static constexpr auto base = weight_use::read;
+    using options = adapt::spectral_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control ctl) {
+        adapt::triplet_report report;
+        auto made = adapt::mica(be, w, r, o, ctl, &report);
+        return {std::move(made), {}, false, report};
+    }
+};
+struct loftq {
+    static constexpr std::string_view name = "loftq";
+    static constexpr std::string_view summary = "a quantised weight, and the largest triplets of what that lost";
+    static constexpr auto base = weight_use::replaced;
+    using options = adapt::loftq_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
+        return {std::move(adapt::loftq(be, w, r, o).adapter), {}, true};
+    }
+};
+struct kasa {
+    static constexpr std::string_view name = "kasa";
+    static constexpr std::string_view summary =
+        "the weight without its smallest singular triplets, and B diag(sigma) A";
+    static constexpr auto base = weight_use::truncated;
+    using options = adapt::kasa_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control ctl) {
+        auto const truncation = adapt::kasa_truncate(be, w, r, o, ctl);
+        adapt::triplet_report report{1, 0};
+        if (truncation.dropped) {
+            report = adapt::report_of(*truncation.dropped);
+            report.energy = 1 - report.energy;
+        }
+        return {adapt::kasa<T>(be, w.rows, w.cols, r, o), {}, truncation.dropped.has_value(), report};
+    }
+};
+struct adalora {
+    static constexpr std::string_view name = "adalora";
+    static constexpr std::string_view summary = "B diag(E) A with E = 0, for ranks that training shares out";
+    static constexpr auto base = weight_use::extents;
+    using options = adapt::adalora_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t, options const & o, Control) {
+        return {adapt::adalora<T>(be, w.rows, w.cols, o)};
+    }
+};
+struct melora {
+    static constexpr std::string_view name = "melora";
+    static constexpr std::string_view summary = "several LoRAs along the diagonal, as one";
+    static constexpr auto base = weight_use::extents;
+    using options = adapt::melora_options;
+    template <real T, class B, class Control>
+    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t, options const & o, Control) {
+        auto blocks = adapt::melora<T>(be, w.rows, w.cols, o);
+        std::vector<adapt::factors<B, T>> factors;
+        for (auto & block : blocks)
+            factors.push_back(block.factors());
+        return {adapt::melora_to_lora<B, T>(be, factors)};
+    }
+};
+
+inline constexpr auto adaptation_methods =
+    boost::hana::tuple_t<lora, rslora, dora, pissa, pissa_fast, milora, olora, mica, loftq, kasa, adalora, melora>;
 
 /// Calls f(type_identity<Method>) for every method of a list, in order.
 template <class List, class F> constexpr void for_each_method(List const & methods, F && f) {

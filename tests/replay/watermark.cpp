@@ -9,6 +9,7 @@ using runs = bool (*)(selected_backend &, std::string_view name, array_fixture c
 constexpr runs kinds[] = {
     &run_clustering<selected_backend>,
     &run_sentence_watermark<selected_backend>,
+    &run_token_watermark<selected_backend>,
 };
 
 result run_case(fs::path const & folder, std::size_t threads) {

@@ -8,6 +8,7 @@ namespace lathe_replay {
 
 template <class Backend> bool run_clustering(Backend & be, std::string_view name, array_fixture const & f);
 template <class Backend> bool run_sentence_watermark(Backend & be, std::string_view name, array_fixture const & f);
+template <class Backend> bool run_token_watermark(Backend & be, std::string_view name, array_fixture const & f);
 
 /// Rows on a backend.
 template <class B, class T> struct resident_matrix {

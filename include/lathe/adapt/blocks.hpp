@@ -73,6 +73,83 @@ std::vector<adapter<B, T>> melora(B & be, std::size_t outputs, std::size_t input
     return out;
 }
 
+/// Where the gradients of a weight under MELoRA go.
+template <class B, real T> struct melora_gradients {
+    std::vector<gradients<B, T>> blocks; ///< one for each block, of which a, b and sigma are looked at; or none
+    std::optional<vec<B, T>> bias = std::nullopt;
+    std::optional<mat<B, T>> x = std::nullopt; ///< of the input
+};
+/// A weight under MELoRA, block by block: what the padded adapter does, without its zeros.
+template <class B, real T>
+    requires matrix_space<B, T>
+class melora_layer {
+    layer<B, T> at_;
+    std::vector<factors<B, T>> blocks_;
+
+    template <class P> mat_view<P> part(mat_view<P> m, std::size_t i) const {
+        auto const n = m.cols / blocks_.size();
+        return {m.data + static_cast<std::ptrdiff_t>(i * n), m.rows, n, m.ld};
+    }
+    void expect_fit(cmat<B, T> x, cmat<B, T> y) const {
+        expects_shape(x.cols == at_.weight.cols && y.cols == at_.weight.rows && x.rows == y.rows,
+                      "melora: input or output do not fit the weight");
+    }
+
+public:
+    /// \throws option_error without a block; shape_error unless the blocks are equal shares of the weight
+    melora_layer(layer<B, T> const & at, std::vector<factors<B, T>> blocks) : at_{at}, blocks_{std::move(blocks)} {
+        expects_option(!blocks_.empty(), "blocks", "none", "at least one");
+        for (auto const & f : blocks_) {
+            f.expect_valid();
+            expects_shape(f.outputs() * blocks_.size() == at_.weight.rows
+                              && f.inputs() * blocks_.size() == at_.weight.cols,
+                          "melora: a block is not its share of the weight");
+        }
+    }
+    /// y := x W^T + bias, plus in block i of the outputs what block i makes of its (dropped) inputs. Time: 2 N out in
+    /// and 2 N rank (out + in) / p for p blocks with `rank` together. \throws shape_error
+    void forward(B & be, cmat<B, T> x, mat<B, T> y) const {
+        expect_fit(x, y);
+        base_forward(be, at_, x, y);
+        std::optional<buffer_t<B, T>> memory;
+        auto const input = dropped<B, T>(be, x, at_.dropout_mask, memory);
+        for (std::size_t i = 0; i != blocks_.size(); ++i)
+            add_forward(be, blocks_[i], part(input, i), part(y, i));
+    }
+    /// The gradients of a function of y from g, its gradient by y. Time: of forward, twice. \throws shape_error,
+    /// option_error as adapt::backward
+    void backward(B & be, cmat<B, T> x, cmat<B, T> g, melora_gradients<B, T> const & out) const {
+        expect_fit(x, g);
+        expects_shape(out.blocks.empty() || out.blocks.size() == blocks_.size(), "melora: one gradient for each block");
+        std::optional<buffer_t<B, T>> memory, part_memory;
+        auto const input = dropped<B, T>(be, x, at_.dropout_mask, memory);
+        std::optional<mat<B, T>> of_adapter;
+        if (out.x) {
+            part_memory.emplace(be.template allocate<T>(x.rows * x.cols));
+            ops::fill(be, T(0), part_memory->view());
+            of_adapter = as_matrix(part_memory->view(), x.rows, x.cols);
+        }
+        for (std::size_t i = 0; i != blocks_.size(); ++i) {
+            auto inner = out.blocks.empty() ? gradients<B, T>{} : out.blocks[i];
+            inner.x.reset();
+            if (of_adapter)
+                inner.x = part(*of_adapter, i);
+            add_backward(be, blocks_[i], part(input, i), part(g, i), inner);
+        }
+        if (out.x) {
+            ops::gemm(be, op::none, op::none, T(1), g, at_.weight, T(0), *out.x);
+            for (std::size_t t = 0; t != x.rows; ++t) {
+                auto const row = of_adapter->row(t);
+                if (at_.dropout_mask)
+                    ops::map<T>(be, kernels::multiply, row, row, at_.dropout_mask->row(t));
+                ops::axpy(be, T(1), row, out.x->row(t));
+            }
+        }
+        if (out.bias)
+            sum_rows<B, T>(be, g, *out.bias);
+    }
+};
+
 /// Layers in groups that share one B beside the A that all share: Delta_l = s B_{c(l)} A. After ASLoRA (arXiv
 /// 2412.10135), of which no code is public: which groups merge, and when, is ours to say. Every layer starts alone.
 template <class B, real T> class shared_adapter {

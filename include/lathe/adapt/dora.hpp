@@ -121,11 +121,8 @@ public:
                 ops::axpy(be, T(1), whole.row(t), out.x->row(t));
             }
         }
-        if (out.bias) {
-            auto only = gradients<B, T>{};
-            only.bias = out.bias;
-            adapt::backward(be, layer<B, T>{at_.weight}, f_, input, g, only);
-        }
+        if (out.bias)
+            sum_rows<B, T>(be, g, *out.bias);
     }
     /// w, the weight, := diag(c) V.
     void merge(B & be, mat<B, T> w) {

@@ -148,6 +148,38 @@ cmat<B, T> dropped(B & be, cmat<B, T> x, std::optional<cmat<B, T>> const & mask,
     return out;
 }
 
+/// add_forward(be, f, x, y): y += scaling ((x A^T) sigma) B^T, what the adapter alone does with rows x of inputs. Time
+/// 2 N rank (out + in). \throws shape_error
+struct add_forward_fn {
+    template <class B, real T, class P, class Q>
+        requires matrix_space<B, T>
+    void operator()(B & be, factors<B, T> const & f, mat_view<P> x, mat_view<Q> y) const {
+        f.expect_valid();
+        expects_shape(x.cols == f.inputs() && y.cols == f.outputs() && x.rows == y.rows,
+                      "forward: input or output do not fit the adapter");
+        if (f.rank() == 0 || x.rows == 0)
+            return;
+        auto weights = weights_of(be, f);
+        auto scaled = scaled_rows<B, T>(be, f.a, weights);
+        auto hidden_memory = be.template allocate<T>(x.rows * f.rank());
+        auto const hidden = as_matrix(hidden_memory.view(), x.rows, f.rank());
+        ops::gemm(be, op::none, op::transpose, T(1), x, as_matrix(scaled.view(), f.rank(), f.inputs()), T(0), hidden);
+        ops::gemm(be, op::none, op::transpose, T(1), hidden, f.b, T(1), y);
+    }
+};
+inline constexpr add_forward_fn add_forward{};
+
+/// y := x W^T + bias, what the layer does without an adapter. \throws shape_error
+template <class B, real T, class P, class Q>
+    requires matrix_space<B, T>
+void base_forward(B & be, layer<B, T> const & at, mat_view<P> x, mat_view<Q> y) {
+    expects_shape(!at.bias || at.bias->n == at.weight.rows, "forward: the bias does not fit the weight");
+    for (std::size_t t = 0; t != y.rows; ++t)
+        if (at.bias)
+            ops::copy(be, *at.bias, y.row(t));
+    ops::gemm(be, op::none, op::transpose, T(1), x, at.weight, at.bias ? T(1) : T(0), y);
+}
+
 /// forward(be, layer, f, x, y): y := x W^T + bias + scaling ((dropout(x) A^T) sigma) B^T for rows x of inputs. Time:
 /// 2 N out in + 2 N rank (out + in). \throws shape_error
 struct forward_fn {
@@ -159,22 +191,9 @@ struct forward_fn {
                       "forward: the adapter does not fit the weight");
         expects_shape(x.cols == f.inputs() && y.cols == f.outputs() && x.rows == y.rows,
                       "forward: input or output do not fit the weight");
-        expects_shape(!at.bias || at.bias->n == f.outputs(), "forward: the bias does not fit the weight");
-        for (std::size_t t = 0; t != y.rows; ++t)
-            if (at.bias)
-                ops::copy(be, *at.bias, y.row(t));
-        ops::gemm(be, op::none, op::transpose, T(1), x, at.weight, at.bias ? T(1) : T(0), y);
-        if (f.rank() == 0 || x.rows == 0)
-            return;
+        base_forward(be, at, x, y);
         std::optional<buffer_t<B, T>> memory;
-        auto const input = dropped<B, T>(be, x, at.dropout_mask, memory);
-        auto weights = weights_of(be, f);
-        auto scaled = scaled_rows<B, T>(be, f.a, weights);
-        auto hidden_memory = be.template allocate<T>(x.rows * f.rank());
-        auto const hidden = as_matrix(hidden_memory.view(), x.rows, f.rank());
-        ops::gemm(be, op::none, op::transpose, T(1), input, as_matrix(scaled.view(), f.rank(), f.inputs()), T(0),
-                  hidden);
-        ops::gemm(be, op::none, op::transpose, T(1), hidden, f.b, T(1), y);
+        add_forward(be, f, dropped<B, T>(be, x, at.dropout_mask, memory), y);
     }
 };
 inline constexpr forward_fn forward{};
@@ -186,54 +205,43 @@ template <class B, real T> struct gradients {
     std::optional<mat<B, T>> x; ///< of the input
 };
 
-/// backward(be, layer, f, x, g, out): the gradients of a function of y = forward(x) from g, its gradient by y:
-/// dB = s g^T (x A^T sigma), dA = s (g B sigma)^T x, dsigma_i = s <(g B)_i, (x A^T)_i>, dx = g W + s (g B sigma) A,
-/// dbias = the sum of the rows of g; with dropout, x is the dropped input in all but W's part, and the adapter's part
-/// of dx goes through the mask. Time: of forward, and that again without dx. \throws shape_error; option_error if the
+/// out := the sum of the rows of g, the gradient of a bias. \throws shape_error
+template <class B, real T> void sum_rows(B & be, cmat<B, T> g, vec<B, T> out) {
+    auto ones = be.template allocate<T>(g.rows);
+    ops::fill(be, T(1), ones.view());
+    ops::gemm(be, op::none, op::none, T(1), as_matrix(ones.view(), 1, g.rows), g, T(0), as_matrix(out, 1, g.cols));
+}
+
+/// add_backward(be, f, x, g, out): the gradients of a function of y = add_forward(x) from g, its gradient by y:
+/// dB = s g^T (x A^T sigma), dA = s (g B sigma)^T x, dsigma_i = s <(g B)_i, (x A^T)_i>; s (g B sigma) A is added to
+/// what is at out.x; out.bias is not looked at. Time: of add_forward, twice. \throws shape_error; option_error if the
 /// gradient of a sigma is asked for that is not there
-struct backward_fn {
+struct add_backward_fn {
     template <class B, real T, class P, class Q>
         requires matrix_space<B, T>
-    void operator()(B & be, layer<B, T> const & at, factors<B, T> const & f, mat_view<P> x, mat_view<Q> g,
-                    gradients<B, T> const & out) const {
+    void operator()(B & be, factors<B, T> const & f, mat_view<P> x, mat_view<Q> g, gradients<B, T> const & out) const {
         f.expect_valid();
-        expects_shape(at.weight.rows == f.outputs() && at.weight.cols == f.inputs(),
-                      "backward: the adapter does not fit the weight");
         expects_shape(x.cols == f.inputs() && g.cols == f.outputs() && x.rows == g.rows,
-                      "backward: input or gradient do not fit the weight");
+                      "backward: input or gradient do not fit the adapter");
         expects_option(!out.sigma || f.sigma, "sigma", "a place for its gradient", "a sigma");
         auto const N = x.rows, r = f.rank();
-        std::optional<buffer_t<B, T>> memory;
-        auto const input = dropped<B, T>(be, x, at.dropout_mask, memory);
         auto weights = weights_of(be, f);
         auto scaled_memory = scaled_rows<B, T>(be, f.a, weights);
         auto const scaled = as_matrix(scaled_memory.view(), r, f.inputs());
         auto hidden_memory = be.template allocate<T>(N * r);
         auto const hidden = as_matrix(hidden_memory.view(), N, r);
         if (out.b) {
-            ops::gemm(be, op::none, op::transpose, T(1), input, scaled, T(0), hidden);
+            ops::gemm(be, op::none, op::transpose, T(1), x, scaled, T(0), hidden);
             ops::gemm(be, op::transpose, op::none, T(1), g, hidden, T(0), *out.b);
         }
         if (out.a || out.sigma || out.x)
             ops::gemm(be, op::none, op::none, T(1), g, f.b, T(0), hidden);
-        if (out.x) {
-            ops::gemm(be, op::none, op::none, T(1), g, at.weight, T(0), *out.x);
-            if (!at.dropout_mask)
-                ops::gemm(be, op::none, op::none, T(1), hidden, scaled, T(1), *out.x);
-            else {
-                auto part_memory = be.template allocate<T>(N * f.inputs());
-                auto const part = as_matrix(part_memory.view(), N, f.inputs());
-                ops::gemm(be, op::none, op::none, T(1), hidden, scaled, T(0), part);
-                for (std::size_t t = 0; t != N; ++t) {
-                    ops::map<T>(be, kernels::multiply, part.row(t), part.row(t), at.dropout_mask->row(t));
-                    ops::axpy(be, T(1), part.row(t), out.x->row(t));
-                }
-            }
-        }
+        if (out.x)
+            ops::gemm(be, op::none, op::none, T(1), hidden, scaled, T(1), *out.x);
         if (out.a || out.sigma) { // the rows of P^T x give both
             auto product_memory = be.template allocate<T>(r * f.inputs());
             auto const product = as_matrix(product_memory.view(), r, f.inputs());
-            ops::gemm(be, op::transpose, op::none, T(1), hidden, input, T(0), product);
+            ops::gemm(be, op::transpose, op::none, T(1), hidden, x, T(0), product);
             if (out.sigma) {
                 std::vector<T> sigma(r);
                 for (std::size_t i = 0; i != r; ++i)
@@ -246,12 +254,43 @@ struct backward_fn {
                     ops::copy(be, product.row(i), out.a->row(i));
                 }
         }
-        if (out.bias) {
-            auto ones = be.template allocate<T>(N);
-            ops::fill(be, T(1), ones.view());
-            ops::gemm(be, op::none, op::none, T(1), as_matrix(ones.view(), 1, N), g, T(0),
-                      as_matrix(*out.bias, 1, f.outputs()));
+    }
+};
+inline constexpr add_backward_fn add_backward{};
+
+/// backward(be, layer, f, x, g, out): the gradients of a function of y = forward(x) from g, its gradient by y: those of
+/// add_backward, dx = g W + s (g B sigma) A, dbias = the sum of the rows of g; with dropout, x is the dropped input in
+/// all but W's part, and the adapter's part of dx goes through the mask. Time: of forward, and that again without dx.
+/// \throws shape_error; option_error if the gradient of a sigma is asked for that is not there
+struct backward_fn {
+    template <class B, real T, class P, class Q>
+        requires matrix_space<B, T>
+    void operator()(B & be, layer<B, T> const & at, factors<B, T> const & f, mat_view<P> x, mat_view<Q> g,
+                    gradients<B, T> const & out) const {
+        f.expect_valid();
+        expects_shape(at.weight.rows == f.outputs() && at.weight.cols == f.inputs(),
+                      "backward: the adapter does not fit the weight");
+        std::optional<buffer_t<B, T>> memory;
+        auto const input = dropped<B, T>(be, x, at.dropout_mask, memory);
+        if (out.x && at.dropout_mask) {
+            auto part_memory = be.template allocate<T>(x.rows * x.cols);
+            auto const part = as_matrix(part_memory.view(), x.rows, x.cols);
+            ops::fill(be, T(0), part_memory.view());
+            auto inner = out;
+            inner.x = part;
+            add_backward(be, f, input, g, inner);
+            ops::gemm(be, op::none, op::none, T(1), g, at.weight, T(0), *out.x);
+            for (std::size_t t = 0; t != x.rows; ++t) {
+                ops::map<T>(be, kernels::multiply, part.row(t), part.row(t), at.dropout_mask->row(t));
+                ops::axpy(be, T(1), part.row(t), out.x->row(t));
+            }
+        } else {
+            if (out.x)
+                ops::gemm(be, op::none, op::none, T(1), g, at.weight, T(0), *out.x);
+            add_backward(be, f, input, g, out);
         }
+        if (out.bias)
+            sum_rows<B, T>(be, g, *out.bias);
     }
 };
 inline constexpr backward_fn backward{};

@@ -56,13 +56,30 @@ struct spectral_options {
     bool fan_in_fan_out = false; ///< the layer keeps W^T
 };
 
+/// What is known of the triplets that an adapter was made of.
+struct triplet_report {
+    double energy = std::numeric_limits<double>::quiet_NaN();      ///< their share of |W|_F^2
+    double error_bound = std::numeric_limits<double>::quiet_NaN(); ///< linalg::partial_svd
+    lathe::status status = lathe::status::converged;
+};
+template <class B, real T> triplet_report report_of(linalg::partial_svd_result<B, T> const & found) {
+    double sum = 0;
+    for (auto const s : found.s)
+        sum += s * s;
+    auto const all = found.norm * found.norm;
+    return {all > 0 ? std::min(1.0, sum / all) : 1.0, found.error_bound, found.status};
+}
+
 /// Takes an end of W's spectrum into an adapter, W := W - s B A; W + s B A is what it was, to rounding.
 template <class B, class P, class T = pointee_t<P>, class Obs, class Stop>
     requires matrix_space<B, T>
 adapter<B, T> take_triplets(B & be, mat_view<P> w, linalg::spectrum_end end, std::size_t r,
-                            spectral_options const & options, control<Obs, Stop> & ctl) {
+                            spectral_options const & options, control<Obs, Stop> & ctl,
+                            triplet_report * report = nullptr) {
     auto const scaling = scaling_of(options.alpha, r, options.rule);
     auto triplets = linalg::partial_svd(be, w, end, r, options.svd, ctl);
+    if (report != nullptr)
+        *report = report_of(triplets);
     auto out = split(be, triplets, r, singular_values::balanced, scaling, options.fan_in_fan_out);
     add_delta(be, out.factors(), -1, w, options.fan_in_fan_out);
     return out;
@@ -123,8 +140,10 @@ template <class B, class P, class T = std::remove_const_t<pointee_t<P>>, class O
           class Stop = never_stop>
     requires matrix_space<B, T>
 adapter<B, T> mica(B & be, mat_view<P> w, std::size_t r, spectral_options const & options = {},
-                   control<Obs, Stop> ctl = {}) {
+                   control<Obs, Stop> ctl = {}, triplet_report * report = nullptr) {
     auto triplets = linalg::partial_svd(be, w, linalg::spectrum_end::smallest, r, options.svd, ctl);
+    if (report != nullptr)
+        *report = report_of(triplets);
     auto const outputs = options.fan_in_fan_out ? triplets.right() : triplets.left();
     auto const inputs = options.fan_in_fan_out ? triplets.left() : triplets.right();
     adapter<B, T> out(be, outputs.cols, inputs.cols, r, scaling_of(options.alpha, r, options.rule));
@@ -174,29 +193,23 @@ template <class B, real T> struct extract_result {
     double energy;                ///< its share of the sum of s^2
     double error_bound;           ///< linalg::partial_svd
 };
-/// An adapter for what fine-tuning did: the largest triplets of finetuned - base. Ranks below 1 may come out where
-/// sv_epsilon is above everything. Time: one pass, and linalg::partial_svd for max_rank; memory: the difference.
-/// \throws option_error, shape_error, non_finite_error
-template <class B, class P, class Q, class T = std::remove_const_t<pointee_t<P>>, class Obs = no_observer,
+/// An adapter for a change D: its largest triplets, as many as the options leave. Rank 0 may come out where sv_epsilon
+/// is above everything. Time: linalg::partial_svd for max_rank. \throws option_error, non_finite_error
+template <class B, class P, class T = std::remove_const_t<pointee_t<P>>, class Obs = no_observer,
           class Stop = never_stop>
     requires matrix_space<B, T>
-extract_result<B, T> extract(B & be, mat_view<P> base, mat_view<Q> finetuned, extract_options const & options = {},
-                             control<Obs, Stop> ctl = {}) {
-    expects_shape(base.rows == finetuned.rows && base.cols == finetuned.cols, "extract: the extents differ");
+extract_result<B, T> extract_change(B & be, mat_view<P> d, extract_options const & options = {},
+                                    control<Obs, Stop> ctl = {}) {
     expects_option(options.energy > 0 && options.energy <= 1, "energy", std::to_string(options.energy),
                    "a number in (0, 1]");
     expects_option(options.sv_epsilon >= 0, "sv_epsilon", std::to_string(options.sv_epsilon), "a number, not negative");
-    auto const k = std::min(base.rows, base.cols);
-    auto difference = be.template allocate<T>(base.rows * base.cols);
-    auto const d = as_matrix(difference.view(), base.rows, base.cols);
-    for (std::size_t i = 0; i != d.rows; ++i)
-        ops::map<T>(be, ops::kernels::axpy, d.row(i), T(-1), base.row(i), finetuned.row(i));
+    auto const k = std::min(d.rows, d.cols);
     auto const cap = options.max_rank == 0 ? k : std::min(options.max_rank, k);
     auto triplets = linalg::partial_svd(be, d, linalg::spectrum_end::largest, cap, options.svd, ctl);
     auto const total = triplets.norm * triplets.norm;
     std::size_t count = cap;
     // What differs from sv_epsilon by rounding is not above it: a singular value is known to about this.
-    auto const rounding = static_cast<double>(std::max(base.rows, base.cols))
+    auto const rounding = static_cast<double>(std::max(d.rows, d.cols))
                           * static_cast<double>(std::numeric_limits<T>::epsilon()) * triplets.norm;
     auto const above = options.sv_epsilon + rounding;
     if (options.sv_epsilon > 0)
@@ -212,6 +225,20 @@ extract_result<B, T> extract(B & be, mat_view<P> base, mat_view<Q> finetuned, ex
     auto out = split(be, triplets, count, options.place);
     triplets.s.resize(count);
     return {std::move(out), std::move(triplets.s), total > 0 ? std::min(1.0, held / total) : 1.0, triplets.error_bound};
+}
+/// The same for what fine-tuning did, finetuned - base. Memory: the difference. \throws shape_error, option_error,
+/// non_finite_error
+template <class B, class P, class Q, class T = std::remove_const_t<pointee_t<P>>, class Obs = no_observer,
+          class Stop = never_stop>
+    requires matrix_space<B, T>
+extract_result<B, T> extract(B & be, mat_view<P> base, mat_view<Q> finetuned, extract_options const & options = {},
+                             control<Obs, Stop> ctl = {}) {
+    expects_shape(base.rows == finetuned.rows && base.cols == finetuned.cols, "extract: the extents differ");
+    auto difference = be.template allocate<T>(base.rows * base.cols);
+    auto const d = as_matrix(difference.view(), base.rows, base.cols);
+    for (std::size_t i = 0; i != d.rows; ++i)
+        ops::map<T>(be, ops::kernels::axpy, d.row(i), T(-1), base.row(i), finetuned.row(i));
+    return extract_change(be, d, options, ctl);
 }
 
 /// The r largest triplets of a sum of changes, weights and scalings in it, as an adapter of scaling 1: exact, without

@@ -261,7 +261,7 @@ fuzzy_c_means_result cluster_points(B & be, Points & points, Rule const & rule, 
 /// Reads X once an iteration and once more at the start and for lengths: iterations + 2 passes, besides the start's
 /// (d_squared: one for each cluster). Time: 4 N K d an iteration, 6 N K d with a stopping rule that looks at
 /// memberships: the previous ones are computed again, for memberships are never stored. Memory: N doubles, and K d
-/// doubles for each of 32 blocks of 1200 points.
+/// doubles for each of 32 blocks of 1440 points.
 /// \throws option_error, shape_error; non_finite_error, also for points of length 0 where distances are cosines
 template <real T = float, class B, class P, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>

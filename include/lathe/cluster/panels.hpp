@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Distances and products of many points with a few vectors, computed on any backend, looked at on the host
-/// panel
-///        by panel: what decides about single points (ranks, signs, nearest centres) is made of these.
+///        panel by panel: what decides about single points (ranks, signs, nearest centres) is made of these.
 #include <lathe/cluster/partition.hpp>
 
 LATHE_NAMESPACE_BEGIN

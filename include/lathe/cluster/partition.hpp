@@ -35,10 +35,10 @@ class fuzzy_rule {
     unsigned power_ = 0; // a, where it is a small whole number
 
     /// t^a
-    [[nodiscard, gnu::always_inline]] host::packet<double> power(host::packet<double> const & t) const {
+    template <real T> [[nodiscard, gnu::always_inline]] host::packet<T> power(host::packet<T> const & t) const {
         if (power_ == 0)
             return t.pow(a_);
-        auto base = t, product = host::packet<double>(1.0);
+        auto base = t, product = host::packet<T>(T(1));
         for (auto p = power_;;) {
             if ((p & 1) != 0)
                 product = product * base;
@@ -60,37 +60,61 @@ public:
     [[nodiscard]] double exponent() const noexcept { return power_ != 0 ? power_ : a_; }
 
     /// u := memberships and um := u^m of a panel; element (cluster j, point i) at [j * host::panel_rows + i].
-    /// No power is taken of an element where a is whole, else one; one of each point.
-    void operator()(std::size_t clusters, std::size_t points, double const * distances, double * u, double * um) const {
-        using packet = host::packet<double>;
-        for (std::size_t i = 0; i < points; i += host::packet_size<double>) {
-            auto least = packet::load(distances + i);
-            for (std::size_t j = 1; j < clusters; ++j)
-                least = math::min(packet::load(distances + j * host::panel_rows + i), least);
-            packet sum(0.0);
+    /// terms[i] := the sum of u^m D of point i. No power is taken of an element where a is whole, else one; one of each
+    /// point. Ratios of distances are taken in double, their powers in T, where u^m below the least normal number is 0.
+    template <real T>
+    void operator()(std::size_t clusters, std::size_t points, double const * distances, T * u, T * um,
+                    double * terms) const {
+        using packet = host::packet<T>;
+        using wide = host::packet<double>;
+        constexpr std::size_t parts = host::packet_size<T> / host::packet_size<double>;
+        auto const smallest = static_cast<T>( // its power a + 1 is a normal number, and numbers that are not are slow
+            1.01 * std::pow(static_cast<double>(std::numeric_limits<T>::min()), 1 / (exponent() + 1)));
+        for (std::size_t i = 0; i < points; i += host::packet_size<T>) {
+            std::array<wide, parts> least;
+            for (std::size_t p = 0; p != parts; ++p) {
+                auto const * const d = distances + i + p * host::packet_size<double>;
+                least[p] = wide::load(d);
+                for (std::size_t j = 1; j < clusters; ++j)
+                    least[p] = math::min(wide::load(d + j * host::panel_rows), least[p]);
+            }
+            packet sum(T(0));
             for (std::size_t j = 0; j != clusters; ++j) {
                 auto const at = j * host::panel_rows + i;
-                auto const d = packet::load(distances + at);
-                auto const t = math::select(d <= packet(0.0), packet(1.0), least / d);
+                std::array<wide, parts> ratio;
+                for (std::size_t p = 0; p != parts; ++p) {
+                    auto const d = wide::load(distances + at + p * host::packet_size<double>);
+                    ratio[p] = math::select(d <= wide(0.0), wide(1.0), least[p] / d);
+                }
+                auto const all = host::narrowed<T>(ratio);
+                auto const t = math::select(all < packet(smallest), packet(T(0)), all);
                 auto const e = power(t);
                 sum += e;
                 e.store(u + at);
                 (e * t).store(um + at);
             }
-            auto const share = 1.0 / sum, scale = sum.pow(-m_);
+            auto const share = T(1) / sum, scale = sum.pow(-m_);
             for (std::size_t j = 0; j != clusters; ++j) {
                 auto const at = j * host::panel_rows + i;
                 (packet::load(u + at) * share).store(u + at);
                 (packet::load(um + at) * scale).store(um + at);
             }
+            std::array<T, host::packet_size<T>> of_point;
+            (sum * scale).store(of_point.data());
+            for (std::size_t p = 0; p != parts; ++p)
+                least[p].store(terms + i + p * host::packet_size<double>);
+            for (std::size_t k = 0; k != of_point.size(); ++k)
+                terms[i + k] *= static_cast<double>(of_point[k]);
         }
     }
     static constexpr bool hard = false;
-    /// um := u^m of given memberships.
-    void raise(std::size_t clusters, std::size_t points, double const * u, double * um) const {
+    /// u := given memberships, um := u^m.
+    template <real T> void raise(std::size_t clusters, std::size_t points, double const * given, T * u, T * um) const {
         for (std::size_t j = 0; j != clusters; ++j)
-            for (std::size_t i = 0; i != points; ++i)
-                um[j * host::panel_rows + i] = std::pow(u[j * host::panel_rows + i], m_);
+            for (auto at = j * host::panel_rows; at != j * host::panel_rows + points; ++at) {
+                u[at] = static_cast<T>(given[at]);
+                um[at] = static_cast<T>(std::pow(given[at], m_));
+            }
     }
 };
 
@@ -98,19 +122,23 @@ public:
 struct nearest_rule {
     static constexpr bool hard = true;
 
-    void operator()(std::size_t clusters, std::size_t points, double const * distances, double * u, double * um) const {
+    template <real T>
+    void operator()(std::size_t clusters, std::size_t points, double const * distances, T * u, T * um,
+                    double * terms) const {
         for (std::size_t i = 0; i < points; ++i) {
             std::size_t nearest = 0;
             for (std::size_t j = 1; j < clusters; ++j)
                 if (distances[j * host::panel_rows + i] < distances[nearest * host::panel_rows + i])
                     nearest = j;
+            terms[i] = distances[nearest * host::panel_rows + i];
             for (std::size_t j = 0; j != clusters; ++j)
-                u[j * host::panel_rows + i] = um[j * host::panel_rows + i] = j == nearest ? 1 : 0;
+                u[j * host::panel_rows + i] = um[j * host::panel_rows + i] = j == nearest ? T(1) : T(0);
         }
     }
-    void raise(std::size_t clusters, std::size_t points, double const * u, double * um) const {
+    template <real T> void raise(std::size_t clusters, std::size_t points, double const * given, T * u, T * um) const {
         for (std::size_t j = 0; j != clusters; ++j)
-            std::copy_n(u + j * host::panel_rows, points, um + j * host::panel_rows);
+            for (auto at = j * host::panel_rows; at != j * host::panel_rows + points; ++at)
+                u[at] = um[at] = static_cast<T>(given[at]);
     }
     [[nodiscard]] static double fuzzifier() noexcept { return 1; }
 };
@@ -303,7 +331,7 @@ public:
 };
 
 /// distances[j * host::panel_rows + i] := D of point `first + i` from centre j, for at most host::panel_rows points.
-/// Elements up to the next whole packet are 1. Host memory.
+/// Elements up to the next whole packet of floats are 1. Host memory.
 template <class B, real T>
     requires host_addressable<B, T>
 void panel_distances(point_set<B, T> const & points, centre_set<B, T> const & centres, std::size_t first,
@@ -333,7 +361,7 @@ void panel_distances(point_set<B, T> const & points, centre_set<B, T> const & ce
                     }
                     d[i] = cosine ? sum / 2 : sum;
                 }
-        for (auto i = count; i % host::packet_size<double> != 0; ++i)
+        for (auto i = count; i % host::packet_size<float> != 0; ++i)
             d[i] = 1;
     }
 }
@@ -474,84 +502,86 @@ class membership_pass {
     }
 
     struct panel_memory {
-        std::vector<double> d, u, um, previous_d, previous_u, previous_um;
-        std::vector<T> weighted;
+        std::vector<double> d, previous_d; // or given memberships
+        std::vector<T> u, um, previous_u, previous_um;
         panel_memory(std::size_t clusters, bool previous)
-            : d(clusters * host::panel_rows), u(d.size()), um(d.size()), previous_d(previous ? d.size() : 0),
-              previous_u(previous_d.size()), previous_um(previous_d.size()), weighted(d.size()) {}
+            : d(clusters * host::panel_rows), previous_d(previous ? d.size() : 0), u(d.size()), um(d.size()),
+              previous_u(previous_d.size()), previous_um(previous_d.size()) {}
     };
     void host_panel(pass_request<B, T> const & ask, point_set<B, T> const & points, std::span<double const> weights,
                     std::size_t number, std::size_t first, std::size_t count, panel_memory & m, pass_totals & totals,
                     host::weighted_rows<T> & sums) const {
-        using packet = host::packet<double>;
-        auto const memberships = [&](centre_set<B, T> const * centres, membership_source const * given, double * d,
-                                     double * u, double * um) {
+        using packet = host::packet<T>;
+        std::array<double, host::panel_rows> terms;
+        auto const memberships = [&](centre_set<B, T> * centres, membership_source const * given, double * d, T * u,
+                                     T * um) {
             if (centres != nullptr) {
                 panel_distances(points, *centres, first, count, d);
-                rule_(clusters_, count, d, u, um);
+                rule_(clusters_, count, d, u, um, terms.data());
             } else {
-                (*given)(number + first, count, u, host::panel_rows);
-                rule_.raise(clusters_, count, u, um);
+                (*given)(number + first, count, d, host::panel_rows);
+                rule_.raise(clusters_, count, d, u, um);
             }
         };
         memberships(ask.centres, ask.memberships, m.d.data(), m.u.data(), m.um.data());
-        std::array<double, host::panel_rows> w{}; // 0 beyond the points
+        std::array<T, host::panel_rows> w{}; // 0 beyond the points
         for (std::size_t i = 0; i != count; ++i)
-            w[i] = weights.empty() ? 1 : weights[first + i];
-        packet objective(0.0);
+            w[i] = weights.empty() ? T(1) : static_cast<T>(weights[first + i]);
+        if (ask.centres != nullptr)
+            for (std::size_t i = 0; i != count; ++i)
+                totals.objective += static_cast<double>(w[i]) * terms[i];
         for (std::size_t j = 0; j != clusters_; ++j) {
-            packet weight(0.0), mass(0.0);
-            for (std::size_t i = 0; i < count; i += host::packet_size<double>) {
+            packet weight(T(0)), mass(T(0));
+            for (std::size_t i = 0; i < count; i += host::packet_size<T>) {
                 auto const at = j * host::panel_rows + i;
                 auto const factor = packet::load(w.data() + i);
-                auto v = factor * packet::load(m.um.data() + at);
+                auto const v = factor * packet::load(m.um.data() + at);
                 v.store(m.um.data() + at);
-                for (std::size_t k = at; k != at + host::packet_size<double>; ++k)
-                    m.weighted[k] = static_cast<T>(m.um[k]);
-                if constexpr (std::same_as<T, float>) // the sum of what multiplies the rows
-                    v = packet::load(widened(m.weighted.data() + at).data());
                 weight += v;
                 mass += factor * packet::load(m.u.data() + at);
-                if (ask.centres != nullptr)
-                    objective += v * packet::load(m.d.data() + at);
             }
-            totals.weights[j] += host::sum_of_lanes(weight);
-            totals.masses[j] += host::sum_of_lanes(mass);
+            totals.weights[j] += static_cast<double>(host::sum_of_lanes(weight));
+            totals.masses[j] += static_cast<double>(host::sum_of_lanes(mass));
         }
-        totals.objective += host::sum_of_lanes(objective);
         if (ask.indices)
             for (std::size_t j = 0; j != clusters_; ++j)
                 for (std::size_t i = 0; i != count; ++i) {
-                    auto const u = m.u[j * host::panel_rows + i];
-                    totals.squares += w[i] * u * u;
-                    totals.entropy += u > 0 ? w[i] * u * std::log(u) : 0;
-                    totals.compactness += w[i] * u * u * m.d[j * host::panel_rows + i];
+                    auto const u = static_cast<double>(m.u[j * host::panel_rows + i]);
+                    auto const weight = static_cast<double>(w[i]);
+                    totals.squares += weight * u * u;
+                    totals.entropy += u > 0 ? weight * u * std::log(u) : 0;
+                    totals.compactness += weight * u * u * m.d[j * host::panel_rows + i];
                 }
         if (ask.previous_centres != nullptr || ask.previous != nullptr) {
             memberships(ask.previous_centres, ask.previous, m.previous_d.data(), m.previous_u.data(),
                         m.previous_um.data());
-            packet sum(0.0), squares(0.0), most(0.0), mixed(0.0);
-            for (std::size_t i = 0; i < count; i += host::packet_size<double>) {
-                auto const valid = host::packet_mask<double>::first(std::min(host::packet_size<double>, count - i));
+            packet most(T(0));
+            for (std::size_t i = 0; i < count; i += host::packet_size<T>) {
+                auto const valid = host::packet_mask<T>::first(std::min(host::packet_size<T>, count - i));
+                packet sum(T(0)), squares(T(0));
                 for (std::size_t j = 0; j != clusters_; ++j) {
                     auto const at = j * host::panel_rows + i;
                     auto const change = valid.select(
-                        math::abs(packet::load(m.u.data() + at) - packet::load(m.previous_u.data() + at)), 0.0);
+                        math::abs(packet::load(m.u.data() + at) - packet::load(m.previous_u.data() + at)), T(0));
                     sum += change;
                     squares += change * change;
                     most = math::max(change, most);
-                    if (ask.centres != nullptr)
-                        mixed += valid.select(packet::load(w.data() + i) * packet::load(m.previous_um.data() + at)
-                                                  * packet::load(m.d.data() + at),
-                                              0.0);
                 }
+                totals.absolute_change += static_cast<double>(host::sum_of_lanes(sum));
+                totals.squared_change += static_cast<double>(host::sum_of_lanes(squares));
             }
-            totals.absolute_change += host::sum_of_lanes(sum);
-            totals.squared_change += host::sum_of_lanes(squares);
-            totals.mixed_objective += host::sum_of_lanes(mixed);
-            std::array<double, host::packet_size<double>> lanes;
+            std::array<T, host::packet_size<T>> lanes;
             most.store(lanes.data());
-            totals.largest_change = std::max(totals.largest_change, *std::ranges::max_element(lanes));
+            totals.largest_change =
+                std::max(totals.largest_change, static_cast<double>(*std::ranges::max_element(lanes)));
+            if (ask.centres != nullptr)
+                for (std::size_t i = 0; i != count; ++i) {
+                    double sum = 0;
+                    for (std::size_t j = 0; j != clusters_; ++j)
+                        sum += static_cast<double>(m.previous_um[j * host::panel_rows + i])
+                               * m.d[j * host::panel_rows + i];
+                    totals.mixed_objective += static_cast<double>(w[i]) * sum;
+                }
         }
         if (!ask.sums)
             return;
@@ -561,19 +591,13 @@ class membership_pass {
                 for (std::size_t i = 0; i != count; ++i)
                     for (std::size_t j = 0; j != clusters_; ++j)
                         if (m.u[j * host::panel_rows + i] != 0) {
-                            sums.add_row(j, x.data + i * x.ld, w[i]);
+                            sums.add_row(j, x.data + i * x.ld, static_cast<double>(w[i]));
                             break;
                         }
                 return;
             }
         }
-        sums.add(x, m.weighted.data());
-    }
-    static std::array<double, host::packet_size<double>> widened(T const * x) {
-        std::array<double, host::packet_size<double>> y;
-        for (std::size_t k = 0; k != y.size(); ++k)
-            y[k] = static_cast<double>(x[k]);
-        return y;
+        sums.add(x, m.um.data());
     }
 
     void add_on_host(B & be, pass_request<B, T> const & ask, point_set<B, T> const & points,
@@ -615,11 +639,12 @@ class membership_pass {
         auto && e = host::executor_of(be);
         e.parallel_for((points.size() + block_rows - 1) / block_rows, [&](std::size_t block) {
             panel_memory m(clusters_, false);
+            std::array<double, host::panel_rows> terms;
             auto const end = std::min(points.size(), (block + 1) * block_rows);
             for (auto first = block * block_rows; first < end; first += host::panel_rows) {
                 auto const count = std::min(host::panel_rows, end - first);
                 panel_distances(points, centres, first, count, m.d.data());
-                rule_(clusters_, count, m.d.data(), m.u.data(), m.um.data());
+                rule_(clusters_, count, m.d.data(), m.u.data(), m.um.data(), terms.data());
                 for (std::size_t i = 0; i != count; ++i)
                     f(first + i, m.u.data() + i);
             }
@@ -781,7 +806,7 @@ public:
         };
         if constexpr (host_addressable<B, T>)
             host_memberships(be, points, centres,
-                             [&](std::size_t i, double const * u) { out[i] = largest(u, host::panel_rows); });
+                             [&](std::size_t i, T const * u) { out[i] = largest(u, host::panel_rows); });
         else {
             auto & m = device(be);
             std::vector<T> values(clusters_ * block_rows);
@@ -798,9 +823,9 @@ public:
     /// out := the memberships of the points, one a row.
     void write(B & be, point_set<B, T> & points, centre_set<B, T> & centres, mat<B, T> out) {
         if constexpr (host_addressable<B, T>) {
-            host_memberships(be, points, centres, [&](std::size_t i, double const * u) {
+            host_memberships(be, points, centres, [&](std::size_t i, T const * u) {
                 for (std::size_t j = 0; j != clusters_; ++j)
-                    out.data[i * out.ld + j] = static_cast<T>(u[j * host::panel_rows]);
+                    out.data[i * out.ld + j] = u[j * host::panel_rows];
             });
         } else { // transposed by a product with the identity, which is exact
             auto & m = device(be);

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  The operations algorithms call: ops::x(be, ...). Each checks extents, uses the backend's member of that name
-/// if
-///        there is one, else a default written in simpler operations.
+///        if there is one, else a default written in simpler operations.
 ///
 /// The object and the member are different entities, so a default can never call itself. A backend states which members
 /// it meant to be used by `static_assert(all_live<backend, T, ops::axpby_fn, ...>)`: a drifted signature fails there.

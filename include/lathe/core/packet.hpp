@@ -156,6 +156,23 @@ template <real T> struct packet {
     }
 };
 
+/// Packets of doubles, as one packet of T.
+template <real T>
+[[gnu::always_inline]] inline packet<T> narrowed(
+    std::array<packet<double>, packet_size<T> / packet_size<double>> const & wide) {
+    if constexpr (std::same_as<T, double>)
+        return wide[0];
+    else {
+        typedef float half __attribute__((vector_size(LATHE_VECTOR_BYTES / 2)));
+        std::array<half, 2 * packet_registers> parts;
+        for (std::size_t k = 0; k != parts.size(); ++k)
+            parts[k] = __builtin_convertvector(wide[k / packet_registers].r[k % packet_registers], half);
+        packet<T> p;
+        std::memcpy(&p, &parts, sizeof p);
+        return p;
+    }
+}
+
 // Binary operators: packet with packet, packet with number, number with packet.
 template <class A, class B> struct common_packet {};
 template <real T> struct common_packet<packet<T>, packet<T>> {

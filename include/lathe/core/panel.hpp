@@ -14,8 +14,8 @@ LATHE_NAMESPACE_BEGIN
 namespace host {
 inline namespace LATHE_VECTOR_ABI {
 
-/// Rows of a panel: of 768 floats it stays in the second-level cache.
-inline constexpr std::size_t panel_rows = 120;
+/// Rows of a panel: of 768 floats it stays in the second-level cache. Whole packets, and whole tiles of rows.
+inline constexpr std::size_t panel_rows = 144;
 
 /// Terms of a product that are summed in T before their sum goes on in double.
 inline constexpr std::size_t panel_terms = 768;
@@ -59,18 +59,26 @@ template <std::size_t Rows, std::size_t Width, real T>
         std::array<T const *, thirds> row;
         for (std::size_t r = 0; r != thirds; ++r)
             row[r] = x + 3 * r * ld;
-        for (std::size_t k = 0; k != n; ++k, packed += Width * lanes) {
-            if (k % packet_size<T> == 0) // processors do not see by themselves that the next rows are next
-                for (std::size_t r = 0; r != Rows; ++r)
-                    __builtin_prefetch(reinterpret_cast<void const *>(reinterpret_cast<std::uintptr_t>(x)
-                                                                      + ((Rows + r) * ld + k) * sizeof(T)),
-                                       0, 2);
+        auto const step = [&](std::size_t k) {
             typename registers<T>::unaligned const * const c =
-                reinterpret_cast<typename registers<T>::unaligned const *>(packed);
-            ((s[I] += row[I / Width / 3][I / Width % 3 * ld] * c[I % Width]), ...);
+                reinterpret_cast<typename registers<T>::unaligned const *>(packed + k * Width * lanes);
+            ((s[I] += row[I / Width / 3][I / Width % 3 * ld + k] * c[I % Width]), ...);
+        };
+        std::size_t k = 0;
+        for (; k + packet_size<T> <= n; k += packet_size<T>) {
+            for (std::size_t r = 0; r != Rows; ++r) // processors do not see by themselves that the next rows are next
+                __builtin_prefetch(reinterpret_cast<void const *>(reinterpret_cast<std::uintptr_t>(x)
+                                                                  + ((Rows + r) * ld + k) * sizeof(T)),
+                                   0, 2);
+#pragma GCC unroll 8
+            for (std::size_t q = 0; q != packet_size<T>; ++q)
+                step(q);
+            packed += packet_size<T> * Width * lanes;
             for (auto & r : row)
-                ++r;
+                r += packet_size<T>;
         }
+        for (std::size_t q = 0; k + q != n; ++q)
+            step(q);
         sums = s;
     }(std::make_index_sequence<Rows * Width>{});
 }
@@ -132,61 +140,77 @@ template <real T> [[gnu::always_inline]] inline T sum_of_lanes(packet<T> const &
 }
 
 /// Sums of rows weighted for each of `count` vectors: V^T X, in double. A panel's own sums are in T.
+///
+/// A few rows at a time are read along their length and added to sums that the first-level cache holds: a packet of
+/// each row stays in registers while all vectors go by.
 template <real T> class weighted_rows {
-    std::size_t count_ = 0, length_ = 0;
-    std::vector<double> sums_; // packet after packet of the columns, in it vector after vector
+    static constexpr std::size_t rows_of_tile = LATHE_VECTOR_BYTES == 64 ? 12 : LATHE_VECTOR_BYTES == 32 ? 6 : 2;
 
-    template <std::size_t G>
-    static void add_strip(T const * x, std::size_t ld, std::size_t rows, T const * v, double * to) {
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            std::array<packet<T>, G> s{(static_cast<void>(I), packet<T>(T(0)))...};
-            for (std::size_t i = 0; i != rows; ++i, x += ld) {
-                auto const p = packet<T>::load(x);
-                ((s[I] = s[I] + v[I * panel_rows + i] * p), ...);
-            }
-            for (std::size_t j = 0; j != G; ++j, to += packet_size<T>) {
-                std::array<T, packet_size<T>> lanes;
-                s[j].store(lanes.data());
-                for (std::size_t k = 0; k != packet_size<T>; ++k)
-                    to[k] += static_cast<double>(lanes[k]);
-            }
-        }(std::make_index_sequence<G>{});
+    std::size_t count_ = 0, length_ = 0, columns_ = 0; // columns_: whose sums of a panel exist at a time
+    std::vector<double> sums_;                         // packet after packet of the columns, in it vector after vector
+    std::vector<T> of_panel_;                          // the same for columns_ of them
+
+    /// Adds a packet of each of the rows, `ld` apart, to the packets of `count` sums. Returns where the next sums are.
+    template <std::size_t... I>
+    [[gnu::always_inline]] static T * add_packets(std::index_sequence<I...>, T const * x, std::size_t ld, T const * v,
+                                                  std::size_t count, T * sums, bool ahead) {
+        std::array<packet<T>, sizeof...(I)> const row{packet<T>::load(x + I * ld)...};
+        if (ahead)
+            (__builtin_prefetch(reinterpret_cast<void const *>(reinterpret_cast<std::uintptr_t>(x)
+                                                               + (panel_rows + I) * ld * sizeof(T)),
+                                0, 2),
+             ...);
+        for (std::size_t j = 0; j != count; ++j, v += panel_rows, sums += packet_size<T>) {
+            auto s = packet<T>::load(sums);
+            ((s = s + v[I] * row[I]), ...);
+            s.store(sums);
+        }
+        return sums;
+    }
+    void add_columns(T const * x, std::size_t ld, std::size_t rows, std::size_t first, std::size_t cols, T const * v) {
+        auto const sums = std::span{of_panel_}.first(cols * count_);
+        std::ranges::fill(sums, T(0));
+        std::size_t i = 0;
+        // The second half of the next panel comes while this one is summed, the first while it is multiplied.
+        auto const tile = [&](auto of_rows, bool ahead) {
+            auto * to = of_panel_.data();
+            for (std::size_t k = 0; k != cols; k += packet_size<T>)
+                to = add_packets(of_rows, x + i * ld + k, ld, v + i, count_, to, ahead);
+        };
+        for (; i + rows_of_tile <= rows; i += rows_of_tile)
+            tile(std::make_index_sequence<rows_of_tile>{}, i >= panel_rows / 2);
+        for (; i < rows; ++i)
+            tile(std::make_index_sequence<1>{}, false);
+        auto * const to = sums_.data() + first * count_;
+        for (std::size_t k = 0; k != sums.size(); ++k)
+            to[k] += static_cast<double>(sums[k]);
     }
 
 public:
     weighted_rows() = default;
-    weighted_rows(std::size_t count, std::size_t length)
-        : count_{count}, length_{length},
-          sums_((length + packet_size<T> - 1) / packet_size<T> * packet_size<T> * count) {}
+    weighted_rows(std::size_t count, std::size_t length) : count_{count}, length_{length} {
+        constexpr std::size_t cached = 24 << 10;
+        auto const packets = (length + packet_size<T> - 1) / packet_size<T>;
+        columns_ = std::clamp<std::size_t>(cached / (64 * std::max<std::size_t>(count, 1)), 1,
+                                           std::max<std::size_t>(packets, 1))
+                   * packet_size<T>;
+        sums_.resize(packets * packet_size<T> * count);
+        of_panel_.resize(columns_ * count);
+    }
     void clear() { std::ranges::fill(sums_, 0.0); }
 
     /// Adds v[j * panel_rows + i] times row i of x to sum j, for every j and every row of x, of which there are at most
     /// panel_rows.
     void add(mat_view<T const *> x, T const * v) {
-        constexpr std::size_t most = LATHE_VECTOR_BYTES == 64 ? 8 : LATHE_VECTOR_BYTES == 32 ? 6 : 2;
-        auto const groups = (count_ + most - 1) / most;
-        std::array<T, panel_rows * packet_size<T>> last; // of rows that are no whole packets
-        for (std::size_t k = 0; k < x.cols; k += packet_size<T>) {
-            auto const * from = x.data + k;
-            auto ld = x.ld;
-            if (x.cols - k < packet_size<T>) {
-                last.fill(T(0));
-                for (std::size_t i = 0; i != x.rows; ++i)
-                    std::copy_n(from + i * ld, x.cols - k, last.begin() + i * packet_size<T>);
-                from = last.data();
-                ld = packet_size<T>;
-            }
-            for (std::size_t g = 0, j = 0; g != groups; ++g) {
-                auto const size = (count_ - j + groups - g - 1) / (groups - g); // as equal as they can be
-                [&]<std::size_t... S>(std::index_sequence<S...>) {
-                    ((size == S + 1 ? add_strip<S + 1>(from, ld, x.rows, v + j * panel_rows,
-                                                       sums_.data() + k * count_ + j * packet_size<T>)
-                                    : static_cast<void>(0)),
-                     ...);
-                }(std::make_index_sequence<most>{});
-                j += size;
-            }
-        }
+        auto const whole = x.cols - x.cols % packet_size<T>;
+        for (std::size_t k = 0; k < whole; k += columns_)
+            add_columns(x.data + k, x.ld, x.rows, k, std::min(columns_, whole - k), v);
+        if (whole == x.cols)
+            return;
+        std::array<T, panel_rows * packet_size<T>> last{};
+        for (std::size_t i = 0; i != x.rows; ++i)
+            std::copy_n(x.data + i * x.ld + whole, x.cols - whole, last.begin() + i * packet_size<T>);
+        add_columns(last.data(), packet_size<T>, x.rows, whole, packet_size<T>, v);
     }
     /// Adds w times a row to sum j.
     void add_row(std::size_t j, T const * x, double w) {

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Cosines of embedded texts, for many pairs of lists at once: what workflow evaluation and text comparison ask
-/// a
-///        backend for.
+///        a backend for.
 #include <lathe/core/control.hpp>
 #include <lathe/core/ops.hpp>
 

@@ -62,6 +62,16 @@ public:
             return std::nullopt;
         fail(path, "create", errno);
     }
+    /// For reading and writing; made if it is not there. \throws io_error if it is not a regular file
+    static file open_or_create(std::filesystem::path const & path) {
+        int const descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+        if (descriptor < 0)
+            fail(path, "open", errno);
+        file opened{path, descriptor};
+        if (!S_ISREG(opened.status().st_mode))
+            throw io_error{path.string() + ": cannot write: not a regular file"};
+        return opened;
+    }
     file(file && other) noexcept : path_{std::move(other.path_)}, descriptor_{std::exchange(other.descriptor_, -1)} {}
     file & operator=(file && other) noexcept {
         std::swap(path_, other.path_);
@@ -77,6 +87,14 @@ public:
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
     [[nodiscard]] std::uint64_t size() const { return static_cast<std::uint64_t>(status().st_size); }
 
+    /// Whether it has that size, and begins so. \throws io_error
+    [[nodiscard]] bool holds(std::span<std::byte const> head, std::uint64_t size) const {
+        if (this->size() != size || head.size() > size)
+            return false;
+        std::vector<std::byte> found(head.size());
+        read(found, 0);
+        return std::ranges::equal(found, head);
+    }
     /// Fills `bytes` from `offset` on. \throws io_error, also where the file ends before
     void read(std::span<std::byte> bytes, std::uint64_t offset) const {
         while (!bytes.empty()) {
@@ -281,6 +299,10 @@ public:
     /// \throws io_error
     staged_file(std::filesystem::path target, bool durable)
         : target_{std::move(target)}, file_{create_beside(target_)}, durable_{durable} {}
+    /// Written at `at`, which an earlier run may have left there, and which stays if this is never published.
+    /// \throws io_error
+    staged_file(std::filesystem::path target, std::filesystem::path const & at, bool durable)
+        : target_{std::move(target)}, file_{file::open_or_create(at)}, durable_{durable}, published_{true} {}
     staged_file(staged_file && other) noexcept
         : target_{std::move(other.target_)}, file_{std::move(other.file_)}, durable_{other.durable_},
           published_{std::exchange(other.published_, true)}, since_writeback_{other.since_writeback_} {}
@@ -290,6 +312,12 @@ public:
             ::unlink(file_.path().c_str());
     }
     [[nodiscard]] std::filesystem::path const & target() const noexcept { return target_; }
+    /// As file::holds. \throws io_error
+    [[nodiscard]] bool holds(std::span<std::byte const> head, std::uint64_t size) const {
+        return file_.holds(head, size);
+    }
+    /// What was written is on the disk when this returns. \throws io_error
+    void sync() const { file_.sync(); }
     /// As file::reserve. \throws io_error
     void reserve(std::uint64_t size) const { file_.reserve(size); }
     /// Writes at an offset; the disk gets to work while more is prepared. Not for two threads at once. \throws io_error

@@ -1,13 +1,21 @@
 #pragma once
 /// \file  Adapter folders as PEFT has them: adapter_config.json and adapter_model.safetensors.
+#include <lathe/io/module_pattern.hpp>
 #include <lathe/io/safetensors.hpp>
 
 #include <cmath>
-#include <regex>
 #include <variant>
 
 LATHE_NAMESPACE_BEGIN
 namespace io {
+
+/// What the configuration of an AdaLoRA has besides.
+struct peft_adalora {
+    std::size_t init_r = 12; ///< of every layer at the beginning, which the scaling is of
+    std::size_t target_r = 8;
+    std::size_t tinit = 0, tfinal = 0, delta_t = 1, total_step = 1;
+    double beta1 = 0.85, beta2 = 0.85, orth_reg_weight = 0.5;
+};
 
 /// What adapter_config.json says, as far as it bears on the numbers. Keys that are not here are passed over.
 struct peft_config {
@@ -25,6 +33,14 @@ struct peft_config {
     std::optional<std::pair<double, double>> kasa = {}; ///< beta and gamma: PEFT before 0.21 leaves lora_diag and the
                                                         ///< truncation out without a word; write a plain LoRA instead
 
+    std::optional<peft_adalora> adalora = {}; ///< with peft_type ADALORA
+
+    /// Whether target_modules or target_pattern name a module. \throws format_error for a pattern that is none
+    [[nodiscard]] bool targets(std::string const & module) const {
+        if (target_pattern)
+            return module_pattern(*target_pattern, "target_modules").matches(module);
+        return std::ranges::any_of(target_modules, [&](std::string const & end) { return is_end_of(end, module); });
+    }
     /// Of a module, with the patterns. \throws format_error for a pattern that is no regular expression
     [[nodiscard]] std::size_t rank_of(std::string const & module) const {
         auto const * const found = find(rank_pattern, module);
@@ -34,8 +50,12 @@ struct peft_config {
         auto const * const found = find(alpha_pattern, module);
         return found ? *found : lora_alpha;
     }
-    /// alpha / r, or alpha / sqrt(r)
+    /// alpha / r, or alpha / sqrt(r); of AdaLoRA alpha / (r + 1e-5) with the r of the beginning
     [[nodiscard]] double scaling_of(std::string const & module) const {
+        if (adalora) {
+            auto const r_then = static_cast<double>(adalora->init_r);
+            return (lora_alpha > 0 ? lora_alpha : r_then) / (r_then + 1e-5);
+        }
         auto const rank = static_cast<double>(rank_of(module));
         return alpha_of(module) / (use_rslora ? std::sqrt(rank) : rank);
     }
@@ -48,21 +68,27 @@ private:
                 return &value;
         return nullptr;
     }
+    static bool is_end_of(std::string_view end, std::string_view module) {
+        return module == end
+               || (module.size() > end.size() && module.ends_with(end)
+                   && module[module.size() - end.size() - 1] == '.');
+    }
     static bool matches(std::string const & pattern, std::string const & module) {
-        if (module == pattern || module.ends_with("." + pattern))
+        if (is_end_of(pattern, module))
             return true;
-        if (pattern.find_first_of("^$*+?()[]{}|\\") == pattern.npos && pattern.find('.') == pattern.npos)
-            return false;
-        if (pattern.size() > 256 || module.size() > 512) // std::regex recurses
-            throw format_error{"rank_pattern or alpha_pattern: found a pattern of " + std::to_string(pattern.size())
-                               + " characters for a name of " + std::to_string(module.size())
-                               + ", expected at most 256 and 512"};
-        try {
-            auto const anchored = pattern.starts_with('^');
-            return std::regex_match(module, std::regex(anchored ? pattern : "(.*\\.)?(" + pattern + ")"));
-        } catch (std::regex_error const & e) {
-            throw format_error{"rank_pattern or alpha_pattern: '" + printable(pattern) + "': " + e.what()};
+        std::string_view plain = pattern;
+        auto const anchored = plain.starts_with('^');
+        plain.remove_prefix(anchored ? 1 : 0);
+        if (plain.find_first_of("^$*+?()[]{}|\\") == plain.npos) { // a name, whose points match any character
+            if (module.size() < plain.size() || (anchored && module.size() != plain.size()))
+                return false;
+            auto const begin = module.size() - plain.size();
+            return (begin == 0 || module[begin - 1] == '.')
+                   && std::ranges::equal(plain, std::string_view{module}.substr(begin),
+                                         [](char p, char c) { return p == '.' || p == c; });
         }
+        return module_pattern(anchored ? pattern : "(.*\\.)?(" + pattern + ")", "rank_pattern or alpha_pattern")
+            .matches(module);
     }
 };
 
@@ -150,6 +176,18 @@ inline peft_config parse_peft_config(std::string_view text, std::string_view lab
             else
                 c.rank_pattern[pattern] = rank(key, value);
     }
+    if (c.peft_type == "ADALORA") {
+        auto & a = c.adalora.emplace();
+        for (auto const & [key, to] :
+             {std::pair{"init_r", &a.init_r}, std::pair{"target_r", &a.target_r}, std::pair{"tinit", &a.tinit},
+              std::pair{"tfinal", &a.tfinal}, std::pair{"deltaT", &a.delta_t}, std::pair{"total_step", &a.total_step}})
+            if (has(key))
+                *to = rank(key, j.at(key));
+        for (auto const & [key, to] : {std::pair{"beta1", &a.beta1}, std::pair{"beta2", &a.beta2},
+                                       std::pair{"orth_reg_weight", &a.orth_reg_weight}})
+            if (has(key))
+                *to = number(key, j.at(key));
+    }
     if (has("kasa_config")) {
         auto const & k = j.at("kasa_config");
         if (!k.is_object())
@@ -186,6 +224,16 @@ inline std::string to_json(peft_config const & c) {
     j["modules_to_save"] = nullptr;
     if (c.lora_bias)
         j["lora_bias"] = true;
+    if (c.adalora)
+        j.update({{"init_r", c.adalora->init_r},
+                  {"target_r", c.adalora->target_r},
+                  {"tinit", c.adalora->tinit},
+                  {"tfinal", c.adalora->tfinal},
+                  {"deltaT", c.adalora->delta_t},
+                  {"total_step", c.adalora->total_step},
+                  {"beta1", c.adalora->beta1},
+                  {"beta2", c.adalora->beta2},
+                  {"orth_reg_weight", c.adalora->orth_reg_weight}});
     if (c.kasa)
         j["kasa_config"] = {{"beta", c.kasa->first}, {"gamma", c.kasa->second}};
     return j.dump(2) + "\n";
@@ -314,11 +362,13 @@ inline std::string peft_name(std::string_view module, std::string_view tensor) {
 }
 
 /// Writes an adapter folder; the tensors have the names of peft_name. target_modules, if it says nothing, gets the last
-/// parts of the modules' names. Each file appears whole; the configuration last. \throws io_error, format_error
-inline void save_peft(std::filesystem::path const & folder, peft_config config, checkpoint & tensors) {
+/// parts of the modules' names. Each file appears whole; the configuration last. `how` is of both files. \throws
+/// io_error, format_error
+inline void save_peft(std::filesystem::path const & folder, peft_config config, checkpoint & tensors,
+                      write_options const & how = {}) {
     std::filesystem::create_directories(folder);
     {
-        safetensors_writer out(folder / "adapter_model.safetensors");
+        safetensors_writer out(folder / "adapter_model.safetensors", how);
         out.begin({tensors.tensors().begin(), tensors.tensors().end()}, {{"format", "pt"}});
         window_buffer in, to;
         for (std::size_t i = 0; i != tensors.tensors().size(); ++i) {
@@ -341,7 +391,10 @@ inline void save_peft(std::filesystem::path const & folder, peft_config config, 
                     break;
                 }
     auto const text = to_json(config);
-    staged_file out(folder / "adapter_config.json", false);
+    auto const target = folder / "adapter_config.json";
+    auto out = how.staging.empty() ? staged_file(target, how.sync)
+                                   : staged_file(target, how.staging / "shard-configuration", how.sync);
+    out.reserve(text.size());
     out.write(std::as_bytes(std::span{text}), 0);
     out.close();
     out.publish();

@@ -328,6 +328,10 @@ struct write_options {
     std::uint64_t max_shard_size = 0; ///< bytes of data in one file; a longer tensor gets a file to itself. 0: one file
     bool sync = true;                 ///< wait for the disk before the result appears under its name
     bool background = false; ///< write on a thread of its own while the next window is computed (48 MiB at most)
+    /// A folder on the file system of the target, for files that are being written: there they stay if the writer goes
+    /// before finish(), and a later one for the same tensors goes on with them. Empty: beside the target, and not kept.
+    std::filesystem::path staging = {};
+    bool reclaim = false; ///< files that are not in the staging folder, because finish() was under way, are taken back
 };
 
 /// Writes a checkpoint to a path: one file, or shards and an index beside it. A folder, or a path that ends in '/',
@@ -375,6 +379,7 @@ class safetensors_writer final : public checkpoint_sink {
     std::vector<staged_file> shards_;
     std::optional<write_queue> queue_; ///< after shards_: it goes first
     enum class phase : unsigned char { fresh, open, done } phase_ = phase::fresh;
+    bool resumed_ = false;
 
     [[nodiscard]] std::string label() const { return files_.single.string(); }
     void expect_phase(phase expected, std::string_view call) const {
@@ -495,12 +500,44 @@ public:
             for (std::size_t k = 0; k != members.size(); ++k)
                 places_[groups[g][k]] = {g, layout.offsets[k], {}};
             expect_replaceable(target);
-            auto & out = shards_.emplace_back(target, options_.sync);
-            out.reserve(layout.file_size);
-            out.write(std::as_bytes(std::span{layout.head}), 0);
+            auto const head = std::as_bytes(std::span{layout.head});
+            if (options_.staging.empty())
+                shards_.emplace_back(target, options_.sync);
+            else {
+                auto const at = options_.staging / ("shard-" + std::to_string(g));
+                if (std::error_code code;
+                    options_.reclaim && !std::filesystem::exists(at, code) && std::filesystem::exists(target, code)
+                    && file::open(target).holds(head, layout.file_size) && ::rename(target.c_str(), at.c_str()) != 0)
+                    fail(at, "replace", errno);
+                auto const & out = shards_.emplace_back(target, at, options_.sync);
+                bool const held = out.holds(head, layout.file_size);
+                resumed_ = held && (g == 0 || resumed_);
+                if (held)
+                    continue;
+            }
+            shards_.back().reserve(layout.file_size);
+            shards_.back().write(head, 0);
         }
         if (options_.background)
             queue_.emplace();
+    }
+    /// After begin, with a staging folder: whether all files were there already, for these tensors. What of them was
+    /// written is the caller's to know.
+    [[nodiscard]] bool resumed() const noexcept { return resumed_; }
+    /// A tensor that an earlier writer has committed, as a whole. \pre resumed()
+    void keep(std::size_t index) {
+        expect_phase(phase::open, "keep");
+        expects_shape(index < tensors_.size() && resumed_, "safetensors_writer::keep: no tensor to keep of that index");
+        places_[index].committed.add(0, tensors_[index].bytes());
+    }
+    /// Returns when all that was committed is written, and with options.sync on the disk. \throws io_error
+    void flush() {
+        expect_phase(phase::open, "flush");
+        if (queue_)
+            queue_->drain();
+        if (options_.sync)
+            for (auto const & s : shards_)
+                s.sync();
     }
     /// \throws shape_error; io_error if writing what was committed before has failed
     std::span<std::byte> window(std::size_t index, std::size_t first, std::size_t size,

@@ -5,6 +5,7 @@
 #include <lathe/linalg/svd.hpp>
 
 #include <optional>
+#include <variant>
 
 LATHE_NAMESPACE_BEGIN
 namespace linalg {
@@ -12,8 +13,8 @@ namespace linalg {
 enum class spectrum_end : unsigned char { largest, smallest };
 
 enum class arithmetic : unsigned char {
-    widest, ///< double where the backend computes in double, else that of the elements
-    same    ///< of the elements: with float at twice the speed, and bounds down to some 1e-6
+    widest, ///< vectors in double where the backend computes in double; the Gram matrix, which only guides, in float
+    same    ///< all of it that of the elements: where double is slow. Bounds down to some 1e-6, 1e-4 for graded spectra
 };
 enum class svd_method : unsigned char {
     automatic, ///< iteration where it is the faster one
@@ -90,9 +91,10 @@ inline host_matrix gram_of_rows(host_matrix const & m) {
     return g;
 }
 
-/// Rows of y := as many orthonormal rows as y spans beside the rows of `basis`, which are orthonormal, in front
-/// (Stathopoulos and Wu 2002: by the eigenvectors of the Gram matrix, which any rank leaves stable). `scratch` is as
-/// large as y. Time: 3 times 4 c b k + 2 b^2 k in products. \returns their number \throws non_finite_error
+/// Rows of y := as many orthonormal rows as y spans beside the rows of `basis`, which are orthonormal, in front: by the
+/// Cholesky factor of the Gram matrix where its pivots are large, else by its eigenvectors, which any rank leaves
+/// stable (Stathopoulos and Wu 2002). `scratch` is as large as y. Time: 3 times 4 c b k + 2 b^2 k in products.
+/// \returns their number \throws non_finite_error
 template <class B, real C> std::size_t orthonormalise_rows(B & be, mat<B, C> basis, mat<B, C> y, mat<B, C> scratch) {
     auto const eps = static_cast<double>(std::numeric_limits<C>::epsilon());
     auto const normalise = [&](mat<B, C> m) { // m in scratch, in the end in m
@@ -104,16 +106,26 @@ template <class B, real C> std::size_t orthonormalise_rows(B & be, mat<B, C> bas
         for (std::size_t i = 0; i != n; ++i)
             for (std::size_t j = 0; j != n; ++j)
                 gram(i, j) *= scale[i] * scale[j];
-        host_eigenvectors const e(std::move(gram));
-        std::size_t count = 0;
-        while (count != n && e.values[count] > static_cast<double>(n) * eps * e.values[0] && e.values[count] > 0)
-            ++count;
-        if (count == 0)
-            return count;
-        host_matrix t(count, n);
+        auto count = n;
+        auto t = gram;
+        bool regular = invert_factor(t);
+        for (std::size_t i = 0; i != n && regular; ++i)
+            regular = t(i, i) < 1e3; // one over the root of the pivot: digits that one pass loses
+        if (!regular) {
+            host_eigenvectors const e(std::move(gram));
+            count = 0;
+            while (count != n && e.values[count] > static_cast<double>(n) * eps * e.values[0] && e.values[count] > 0)
+                ++count;
+            if (count == 0)
+                return count;
+            t = host_matrix(count, n);
+            for (std::size_t i = 0; i != count; ++i)
+                for (std::size_t j = 0; j != n; ++j)
+                    t(i, j) = e.rows(i, j) / std::sqrt(e.values[i]);
+        }
         for (std::size_t i = 0; i != count; ++i)
             for (std::size_t j = 0; j != n; ++j)
-                t(i, j) = e.rows(i, j) * scale[j] / std::sqrt(e.values[i]);
+                t(i, j) *= scale[j];
         auto memory = be.template allocate<C>(count * n);
         auto const transform = as_matrix(memory.view(), count, n);
         from_host(be, t, op::none, transform);
@@ -137,22 +149,117 @@ template <class B, real C> std::size_t orthonormalise_rows(B & be, mat<B, C> bas
     return count;
 }
 
+/// to := from, element by element, between types. Blocks where pointers are not plain.
+template <class B, class P, class Q> void convert(B & be, mat_view<P> from, mat_view<Q> to, double factor = 1) {
+    using T = std::remove_const_t<pointee_t<P>>;
+    using C = pointee_t<Q>;
+    std::vector<T> in(host_addressable<B, T> ? 0 : from.cols);
+    std::vector<C> out(host_addressable<B, C> ? 0 : from.cols);
+    for (std::size_t i = 0; i != from.rows; ++i) {
+        T const * source = in.data();
+        C * target = out.data();
+        if constexpr (host_addressable<B, T>)
+            source = from.data + i * from.ld;
+        else
+            be.download(cvec<B, T>(from.row(i)), std::span<T>{in});
+        if constexpr (host_addressable<B, C>)
+            target = to.data + i * to.ld;
+        for (std::size_t j = 0; j != from.cols; ++j)
+            target[j] = static_cast<C>(static_cast<double>(source[j]) * factor);
+        if constexpr (!host_addressable<B, C>)
+            be.upload(std::span<C const>{out}, to.row(i));
+    }
+}
+/// A copy of `a` as elements of C, each times `factor`. Blocks where pointers are not plain.
+template <class C, class B, class P> buffer_t<B, C> converted(B & be, mat_view<P> a, double factor) {
+    auto out = be.template allocate<C>(a.rows * a.cols);
+    convert(be, a, as_matrix(out.view(), a.rows, a.cols), factor);
+    return out;
+}
+
+/// (G - shift I)^-1 of the Gram matrix G = op(A) op(A)^T, in arithmetic of S, for vectors of any type. The shift is
+/// below every eigenvalue of G, as the Cholesky factorisation shows, or just above -0.
+template <class B, real S> class gram_inverse {
+    lower_panels<B, S> gram_;
+    spd_panels<B, S> inverse_;
+    std::optional<spd_panels<B, S>> spare_;
+    std::optional<buffer_t<B, S>> vectors_, scratch_; // for vectors of another type
+    double shift_ = 0, largest_diagonal_ = 0;
+
+public:
+    /// \throws non_finite_error
+    template <class P>
+    gram_inverse(B & be, mat_view<P> a, bool tall)
+        : gram_(be, std::min(a.rows, a.cols)), inverse_(be, std::min(a.rows, a.cols)) {
+        gram_panels(be, cmat<B, S>(a), tall ? op::none : op::transpose, gram_);
+        for (std::size_t p = 0; p != gram_.count(); ++p) {
+            auto const block = to_host(be, gram_.panel(p).first_rows(gram_.cols(p)), op::none, "partial_svd");
+            for (std::size_t i = 0; i != block.rows(); ++i)
+                largest_diagonal_ = std::max(largest_diagonal_, block(i, i));
+        }
+        auto shift = 0.0;
+        while (!inverse_.factor(be, gram_, shift))
+            shift = std::max(4 * shift, static_cast<double>(std::numeric_limits<S>::epsilon()) * largest_diagonal_);
+        shift_ = -shift;
+    }
+    [[nodiscard]] double shift() const noexcept { return shift_; }
+    /// How far rounding has moved the matrix that is inverted: an estimate, generous for random errors.
+    [[nodiscard]] double blur() const noexcept {
+        return 4 * std::sqrt(static_cast<double>(gram_.size())) * static_cast<double>(std::numeric_limits<S>::epsilon())
+               * largest_diagonal_;
+    }
+    /// \returns whether G - tau I is positive; then it is what is inverted from now on
+    bool move_to(B & be, double tau) {
+        if (!spare_)
+            spare_.emplace(be, gram_.size());
+        if (!spare_->factor(be, gram_, -tau))
+            return false;
+        std::swap(inverse_, *spare_);
+        shift_ = tau;
+        return true;
+    }
+    /// Every row of x := (G - shift I)^-1 of it. `scratch` is as large as x.
+    template <real C> void solve(B & be, mat<B, C> x, mat<B, C> scratch) {
+        if constexpr (std::same_as<C, S>)
+            inverse_.solve(be, x, scratch);
+        else {
+            auto const n = x.rows * x.cols;
+            if (!vectors_ || vectors_->view().n < n) {
+                vectors_.emplace(be.template allocate<S>(n));
+                scratch_.emplace(be.template allocate<S>(n));
+            }
+            auto const y = as_matrix(vectors_->view().sub(0, n), x.rows, x.cols);
+            convert(be, x, y);
+            inverse_.solve(be, y, as_matrix(scratch_->view().sub(0, n), x.rows, x.cols));
+            convert(be, y, x);
+        }
+    }
+};
+
 /// Block Krylov iteration for one end of the spectrum of A, which has l x k elements as op(A), k <= l; vectors are rows
-/// of k. Rounds of q steps with Rayleigh-Ritz on A itself, not on its Gram matrix; for the small end every step solves
-/// with the factored Gram matrix. That matrix only speeds the iteration up: what single precision blurs in it, or a
-/// shift changes, costs steps and no accuracy.
+/// of k, of type C. Rounds of q steps with Rayleigh-Ritz on A itself, not on its Gram matrix; for the small end every
+/// step solves with the factored Gram matrix. That matrix only speeds the iteration up: what its arithmetic blurs in
+/// it, or a shift changes, costs steps and no accuracy. So it is computed in float where there is a choice; should
+/// that be too coarse for the spectrum, in C.
 template <class B, real C, class P> class block_krylov {
+    using coarse = gram_inverse<B, float>;
+    static constexpr bool has_coarse = matrix_space<B, float> && !std::same_as<C, float>;
+
     B & be_;
     mat_view<P> a_;
     bool tall_, small_;
     std::size_t k_, l_, wanted_, width_, steps_;
     buffer_t<B, C> basis_, images_, next_, scratch_, next_images_, residual_rows_;
-    std::optional<lower_panels<B, C>> gram_;
-    std::optional<spd_panels<B, C>> inverse_, spare_inverse_;
-    double shift_ = 0, largest_diagonal_ = 0;
+    std::optional<std::conditional_t<has_coarse, coarse, std::monostate>> coarse_inverse_;
+    std::optional<gram_inverse<B, C>> inverse_; // used if it is there
+    std::optional<buffer_t<B, C>> direction_, image_, choice_;
     std::vector<double> squares_, residuals_; // of the block, in the order of preference
     std::vector<double> solved_;              // r^T (G - shift I)^-1 r for every residual r
     std::size_t held_ = 0;                    // rows of the block
+    std::uint64_t seed_;
+    std::uint32_t draws_ = 0;
+    double too_far_ = std::numeric_limits<double>::infinity(); // a shift that was refused
+    std::size_t waited_ = 0;                                   // rounds with the same matrix
 
     static mat<B, C> rows_of(buffer_t<B, C> & b, std::size_t first, std::size_t count, std::size_t cols) {
         return as_matrix(b.view().sub(first * cols, count * cols), count, cols);
@@ -163,64 +270,99 @@ template <class B, real C, class P> class block_krylov {
     void apply_transposed(mat<B, C> image, mat<B, C> x) {
         ops::gemm(be_, op::none, tall_ ? op::none : op::transpose, C(1), image, a_, C(0), x);
     }
-    void factor_gram() {
-        gram_.emplace(be_, k_);
-        gram_panels(be_, cmat<B, C>(a_), tall_ ? op::none : op::transpose, *gram_);
-        for (std::size_t p = 0; p != gram_->count(); ++p) {
-            auto const block = to_host(be_, gram_->panel(p).first_rows(gram_->cols(p)), op::none, "partial_svd");
-            for (std::size_t i = 0; i != block.rows(); ++i)
-                largest_diagonal_ = std::max(largest_diagonal_, block(i, i));
-        }
-        inverse_.emplace(be_, k_);
-        auto shift = 0.0;
-        while (!inverse_->factor(be_, *gram_, shift))
-            shift = std::max(4 * shift, static_cast<double>(std::numeric_limits<C>::epsilon()) * largest_diagonal_);
-        shift_ = -shift;
+    template <class F> decltype(auto) with_inverse(F && f) {
+        if constexpr (has_coarse)
+            if (!inverse_)
+                return f(*coarse_inverse_);
+        return f(*inverse_);
     }
+    template <class F> decltype(auto) with_inverse(F && f) const {
+        return const_cast<block_krylov *>(this)->with_inverse([&](auto const & m) { return f(m); });
+    }
+    void solve(mat<B, C> x, mat<B, C> scratch) {
+        with_inverse([&](auto & m) { m.solve(be_, x, scratch); });
+    }
+    [[nodiscard]] double shift() const {
+        return with_inverse([](auto const & m) { return m.shift(); });
+    }
+    [[nodiscard]] double blur() const {
+        return with_inverse([](auto const & m) { return m.blur(); });
+    }
+    void draw(vec<B, C> x) { ops::map<C>(be_, kernels::centred, x, random::uniform_stream{seed_, draws_++, 0}); }
     /// Factors G - tau I if that is far enough from what is there, below every eigenvalue by all we know.
     /// \returns whether it did
     bool move_shift() {
         auto const last = squares_.back(), at = squares_[wanted_ - 1];
         auto const near = std::min(2 * residuals_[0], 0.25 * (last - squares_[0]));
-        auto const tau =
-            squares_[0] - near - 8 * static_cast<double>(std::numeric_limits<C>::epsilon()) * largest_diagonal_;
+        auto const tau = squares_[0] - near - blur();
         auto const gain = [&](double s) { return std::log((last - s) / (at - s)); };
-        if (residuals_[0] > 0.5 * (last - squares_[0]) || !(tau > shift_ && last > at && at > tau)
-            || gain(tau) < 1.3 * gain(shift_))
+        if (residuals_[0] > 0.5 * squares_[0] || !(tau > shift() && tau < too_far_ && last > at && at > tau)
+            || gain(tau) < 1.3 * gain(shift()))
             return false;
-        if (!spare_inverse_)
-            spare_inverse_.emplace(be_, k_);
-        if (spare_inverse_->factor(be_, *gram_, -tau)) { // positive: no eigenvalue is below tau
-            std::swap(inverse_, spare_inverse_);
-            shift_ = tau;
-            return true;
+        bool const moved = with_inverse([&](auto & m) { return m.move_to(be_, tau); });
+        if (!moved)
+            too_far_ = tau;
+        return moved;
+    }
+    /// The block, of which there are rows in basis_, := the best Ritz vectors of (G - shift I)^-1 in the Krylov space
+    /// of `steps_` steps: as far as that matrix goes, and without a product with A. squares_ := their values.
+    void explore() {
+        auto count = held_, fresh = held_;
+        auto const spare = rows_of(scratch_, 0, width_, k_);
+        std::size_t imaged = 0;
+        for (std::size_t step = 0; fresh != 0; ++step) {
+            auto const y = rows_of(next_, 0, fresh, k_);
+            ops::copy(be_, basis_.view().sub(imaged * k_, fresh * k_), next_.view().sub(0, fresh * k_));
+            solve(y, spare.first_rows(fresh));
+            ops::copy(be_, next_.view().sub(0, fresh * k_), images_.view().sub(imaged * k_, fresh * k_));
+            imaged += fresh;
+            if (step == steps_)
+                break;
+            fresh = orthonormalise_rows<B, C>(be_, rows_of(basis_, 0, count, k_), y, spare.first_rows(fresh));
+            ops::copy(be_, next_.view().sub(0, fresh * k_), basis_.view().sub(count * k_, fresh * k_));
+            count += fresh;
         }
-        return false;
+        auto memory = be_.template allocate<C>(count * count);
+        auto const inner = as_matrix(memory.view(), count, count);
+        ops::gemm(be_, op::none, op::transpose, C(1), rows_of(basis_, 0, count, k_), rows_of(images_, 0, count, k_),
+                  C(0), inner);
+        auto h = to_host(be_, inner, op::none, "partial_svd");
+        for (std::size_t i = 0; i != count; ++i)
+            for (std::size_t j = 0; j != i; ++j)
+                h(i, j) = h(j, i) = 0.5 * (h(i, j) + h(j, i));
+        host_eigenvectors const e(std::move(h));
+        held_ = std::min(width_, count);
+        squares_.resize(held_);
+        for (std::size_t i = 0; i != held_; ++i)
+            squares_[i] = e.values[i] > 0 ? shift() + 1 / e.values[i] : std::numeric_limits<double>::infinity();
+        choose(e, 0, count);
+    }
+    /// The first rows of the basis := combinations of its first `count`, by the eigenvectors from `first` on.
+    void choose(host_eigenvectors const & e, std::size_t first, std::size_t count, bool backwards = false) {
+        host_matrix chosen(held_, count);
+        for (std::size_t i = 0; i != held_; ++i)
+            std::copy_n(e.rows.row(backwards ? first - i : first + i), count, chosen.row(i));
+        choice_.emplace(be_.template allocate<C>(held_ * count));
+        from_host(be_, chosen, op::none, as_matrix(choice_->view(), held_, count));
+        combine(basis_, next_, count, k_);
+    }
+    void combine(buffer_t<B, C> & of, buffer_t<B, C> & by_way, std::size_t count, std::size_t cols) {
+        ops::gemm(be_, op::none, op::none, C(1), as_matrix(choice_->view(), held_, count), rows_of(of, 0, count, cols),
+                  C(0), rows_of(by_way, 0, held_, cols));
+        ops::copy(be_, by_way.view().sub(0, held_ * cols), of.view().sub(0, held_ * cols));
     }
     /// The block := the best Ritz vectors in the first `count` rows of the basis, of which the images are there.
     void rayleigh_ritz(std::size_t count) {
         host_eigenvectors const e(gram_of_rows(to_host(be_, rows_of(images_, 0, count, l_), op::none, "partial_svd")));
         held_ = std::min(width_, count);
-        host_matrix chosen(held_, count);
         squares_.resize(held_);
-        for (std::size_t i = 0; i != held_; ++i) {
-            auto const from = small_ ? count - 1 - i : i;
-            squares_[i] = e.values[from];
-            std::copy_n(e.rows.row(from), count, chosen.row(i));
-        }
-        auto memory = be_.template allocate<C>(held_ * count);
-        auto const choose = as_matrix(memory.view(), held_, count);
-        from_host(be_, chosen, op::none, choose);
-        auto const move = [&](buffer_t<B, C> & from, buffer_t<B, C> & by, std::size_t cols) {
-            auto const out = rows_of(by, 0, held_, cols);
-            ops::gemm(be_, op::none, op::none, C(1), choose, rows_of(from, 0, count, cols), C(0), out);
-            ops::copy(be_, by.view().sub(0, held_ * cols), from.view().sub(0, held_ * cols));
-        };
-        move(basis_, next_, k_);
+        for (std::size_t i = 0; i != held_; ++i)
+            squares_[i] = e.values[small_ ? count - 1 - i : i];
+        choose(e, small_ ? count - 1 : 0, count, small_);
         if (small_) // what is small must not be the difference of what is not
             apply(rows_of(basis_, 0, held_, k_), rows_of(images_, 0, held_, l_));
         else
-            move(images_, next_images_, l_);
+            combine(images_, next_images_, count, l_);
     }
     /// next_ := A^T A x - theta^2 x for every x of the block.
     void compute_residuals() {
@@ -236,10 +378,71 @@ template <class B, real C, class P> class block_krylov {
         if (small_) { // the next step begins so anyhow
             auto const kept = rows_of(residual_rows_, 0, held_, k_);
             ops::copy(be_, next_.view().sub(0, held_ * k_), residual_rows_.view().sub(0, held_ * k_));
-            inverse_->solve(be_, r, rows_of(scratch_, 0, held_, k_));
+            solve(r, rows_of(scratch_, 0, held_, k_));
             for (std::size_t i = 0; i != held_; ++i)
                 solved_.push_back(std::max(0.0, ops::dot(be_, kept.row(i), r.row(i))));
         }
+    }
+
+    /// next_ := (G - shift I)^-1 r again, for another shift or arithmetic.
+    void restart() {
+        ops::copy(be_, residual_rows_.view().sub(0, held_ * k_), next_.view().sub(0, held_ * k_));
+        solve(rows_of(next_, 0, held_, k_), rows_of(scratch_, 0, held_, k_));
+    }
+    /// next_ := about (G - theta_i^2 I)^-1 r_i for every residual, beside the block's vectors: some steps of
+    /// Chebyshev's semi-iteration with the factored matrix (Jacobi and Davidson's correction; Saad 2003,
+    /// algorithm 12.1). For wide blocks, which have no room for a Krylov space.
+    void correct() {
+        if (!direction_) {
+            direction_.emplace(be_.template allocate<C>(width_ * k_));
+            image_.emplace(be_.template allocate<C>(width_ * k_));
+        }
+        auto const n = held_ * k_;
+        auto const basis = rows_of(basis_, 0, held_, k_), rest = rows_of(next_, 0, held_, k_),
+                   p = rows_of(*direction_, 0, held_, k_), t = rows_of(*image_, 0, held_, k_),
+                   spare = rows_of(scratch_, 0, held_, k_);
+        auto memory = be_.template allocate<C>(held_ * held_);
+        auto const overlap = as_matrix(memory.view(), held_, held_);
+        auto const project = [&](mat<B, C> x) {
+            ops::gemm(be_, op::none, op::transpose, C(1), x, basis, C(0), overlap);
+            ops::gemm(be_, op::none, op::none, C(-1), overlap, basis, C(1), x);
+        };
+        auto const from = shift(), last = squares_.back() - from;
+        struct interval {
+            double centre, radius, rho;
+        };
+        std::vector<interval> of(held_); // of the eigenvalues 1 - (theta^2 - shift) / (sigma^2 - shift) beyond
+        project(rest);
+        ops::fill(be_, C(0), residual_rows_.view().sub(0, n));
+        double slowest = 0;
+        for (std::size_t i = 0; i != held_; ++i) {
+            auto const low = last > 0 ? std::clamp(1 - (squares_[i] - from) / last, 0.05, 0.9) : 0.9;
+            of[i] = {(1 + low) / 2, (1 - low) / 2, (1 - low) / (1 + low)};
+            if (i < wanted_)
+                slowest = std::max(slowest, (1 - std::sqrt(low)) / (1 + std::sqrt(low)));
+            ops::copy(be_, rest.row(i), p.row(i));
+            ops::scale(be_, static_cast<C>(1 / of[i].centre), p.row(i));
+        }
+        auto const iterations =
+            static_cast<std::size_t>(std::clamp(std::ceil(std::log(1e-3) / std::log(slowest)), 1., 12.));
+        for (std::size_t it = 0; it != iterations; ++it) {
+            ops::axpy(be_, C(1), direction_->view().sub(0, n), residual_rows_.view().sub(0, n));
+            if (it + 1 == iterations)
+                break;
+            ops::copy(be_, direction_->view().sub(0, n), image_->view().sub(0, n));
+            solve(t, spare);
+            for (std::size_t i = 0; i != held_; ++i)
+                ops::axpby(be_, C(-1), p.row(i), static_cast<C>(squares_[i] - from), t.row(i)); // -(image of p)
+            ops::axpy(be_, C(1), image_->view().sub(0, n), next_.view().sub(0, n));
+            project(rest);
+            for (std::size_t i = 0; i != held_; ++i) {
+                auto const rho = 1 / (2 * of[i].centre / of[i].radius - of[i].rho);
+                ops::axpby(be_, static_cast<C>(2 * rho / of[i].radius), rest.row(i), static_cast<C>(rho * of[i].rho),
+                           p.row(i));
+                of[i].rho = rho;
+            }
+        }
+        ops::copy(be_, residual_rows_.view().sub(0, n), next_.view().sub(0, n));
     }
 
     /// The same from the first c vectors of the block, or infinity.
@@ -272,50 +475,96 @@ template <class B, real C, class P> class block_krylov {
         };
         auto best = square(plain, plain * std::max(0.0, beyond));
         if (small_) {
-            auto const blur = 8 * static_cast<double>(std::numeric_limits<C>::epsilon()) * largest_diagonal_;
-            auto const image = weighted * std::max(1.0, 1 + (blur - shift_) / beyond);
+            auto const image = weighted * std::max(1.0, 1 + (blur() - shift()) / beyond);
             best = std::min(best, square(image / beyond, image));
         }
         return inflation * std::sqrt(best);
     }
 
 public:
-    block_krylov(B & be, mat_view<P> a, spectrum_end end, std::size_t wanted, std::size_t width, std::size_t steps,
-                 std::uint64_t seed)
-        : be_{be}, a_{a}, tall_{a.cols <= a.rows}, small_{end == spectrum_end::smallest}, k_{std::min(a.rows, a.cols)},
+    /// What `a` is in float; nothing where C is float, or if a is to be converted.
+    using coarse_matrix = std::optional<std::conditional_t<has_coarse, cmat<B, float>, std::monostate>>;
+
+    block_krylov(B & be, mat_view<P> a, [[maybe_unused]] coarse_matrix const & in_float, spectrum_end end,
+                 std::size_t wanted, std::size_t width, std::size_t steps, std::uint64_t seed)
+        : be_{be}, a_{a}, tall_{a.cols < a.rows}, small_{end == spectrum_end::smallest}, k_{std::min(a.rows, a.cols)},
           l_{std::max(a.rows, a.cols)}, wanted_{wanted}, width_{width}, steps_{steps},
           basis_{be.template allocate<C>(width * (steps + 1) * k_)},
           images_{be.template allocate<C>(width * (steps + 1) * l_)}, next_{be.template allocate<C>(width * k_)},
           scratch_{be.template allocate<C>(width * k_)}, next_images_{be.template allocate<C>(small_ ? 0 : width * l_)},
-          residual_rows_{be.template allocate<C>(small_ ? width * k_ : 0)} {
-        if (small_)
-            factor_gram();
-        ops::map<C>(be_, kernels::centred, next_.view(), random::uniform_stream{seed, 0, 0});
+          residual_rows_{be.template allocate<C>(small_ ? width * k_ : 0)}, seed_{seed} {
+        if (small_) {
+            if constexpr (has_coarse)
+                if (k_ >= 512) { // below, double costs nothing
+                    if (in_float)
+                        coarse_inverse_.emplace(be, *in_float, tall_);
+                    else {
+                        auto copy = converted<float>(be, a_, 1);
+                        coarse_inverse_.emplace(be, cmat<B, float>(as_matrix(copy.view(), a.rows, a.cols)), tall_);
+                    }
+                }
+            if (!coarse_inverse_)
+                inverse_.emplace(be, a_, tall_);
+        }
         auto const start = rows_of(next_, 0, width_, k_), spare = rows_of(scratch_, 0, width_, k_);
         if (width_ == k_) { // everything: no draw is as good as the axes
             host_matrix axes(k_, k_);
             for (std::size_t i = 0; i != k_; ++i)
                 axes(i, i) = 1;
             from_host(be_, axes, op::none, start);
-        } else if (small_)
-            inverse_->solve(be_, start, spare);
-        held_ = orthonormalise_rows<B, C>(be_, start.first_rows(0), start, spare);
+        } else
+            draw(next_.view());
+        std::size_t const powers = !small_ || width_ == k_ ? 0 : steps_ == 1 ? 3 : 1;
+        held_ = width_;
+        for (std::size_t i = 0; i <= powers && held_ != 0; ++i) {
+            if (i != 0)
+                solve(start.first_rows(held_), spare.first_rows(held_));
+            if (i != 0 || powers == 0)
+                held_ = orthonormalise_rows<B, C>(be_, start.first_rows(0), start.first_rows(held_), spare);
+        }
         ops::copy(be_, next_.view().sub(0, held_ * k_), basis_.view().sub(0, held_ * k_));
+        while (held_ != width_) { // directions that rounding has taken from it
+            auto const more = rows_of(next_, 0, width_ - held_, k_);
+            draw(next_.view().sub(0, more.rows * k_));
+            auto const fresh = orthonormalise_rows<B, C>(be_, rows_of(basis_, 0, held_, k_), more, spare);
+            ops::copy(be_, next_.view().sub(0, fresh * k_), basis_.view().sub(held_ * k_, fresh * k_));
+            held_ += fresh;
+        }
+        if (powers == 1 && steps_ != 0) {
+            explore();
+            for (bool moved = true; moved;) {
+                residuals_.assign(1, 0.08 * (squares_.back() - squares_[0])); // about how far a value may still fall
+                if ((moved = move_shift()))
+                    explore();
+            }
+        }
         apply(rows_of(basis_, 0, held_, k_), rows_of(images_, 0, held_, l_));
         rayleigh_ritz(held_);
         compute_residuals();
     }
 
+    /// Whether the Gram matrix is in float although vectors are not, and has had its time.
+    [[nodiscard]] bool may_refine() const noexcept { return small_ && !inverse_ && waited_ >= 3; }
+    /// The Gram matrix in C.
+    void refine() {
+        coarse_inverse_.reset();
+        inverse_.emplace(be_, a_, tall_);
+        restart();
+        waited_ = 0;
+    }
     void round() {
         auto count = held_, fresh = held_;
+        ++waited_;
         if (small_ && move_shift()) {
-            ops::copy(be_, residual_rows_.view().sub(0, held_ * k_), next_.view().sub(0, held_ * k_));
-            inverse_->solve(be_, rows_of(next_, 0, held_, k_), rows_of(scratch_, 0, held_, k_));
+            restart();
+            waited_ = 0;
         }
+        if (small_ && steps_ == 1)
+            correct();
         for (std::size_t step = 0; step != steps_ && fresh != 0; ++step) {
             auto const y = rows_of(next_, 0, fresh, k_), spare = rows_of(scratch_, 0, fresh, k_);
             if (small_ && step != 0)
-                inverse_->solve(be_, y, spare);
+                solve(y, spare);
             else if (step != 0)
                 apply_transposed(rows_of(images_, count - fresh, fresh, l_), y);
             fresh = orthonormalise_rows<B, C>(be_, rows_of(basis_, 0, count, k_), y, spare);
@@ -361,30 +610,6 @@ public:
     [[nodiscard]] mat<B, C> images() { return rows_of(images_, 0, wanted_, l_); }
 };
 
-/// A copy of `a` as elements of C, each times `factor`. Blocks where pointers are not plain.
-template <class C, class B, class P, class T = std::remove_const_t<pointee_t<P>>>
-buffer_t<B, C> converted(B & be, mat_view<P> a, double factor) {
-    auto out = be.template allocate<C>(a.rows * a.cols);
-    std::vector<T> in(host_addressable<B, T> ? 0 : a.cols);
-    std::vector<C> row(host_addressable<B, C> ? 0 : a.cols);
-    for (std::size_t i = 0; i != a.rows; ++i) {
-        T const * from = in.data();
-        C * to = row.data();
-        auto const target = out.view().sub(i * a.cols, a.cols);
-        if constexpr (host_addressable<B, T>)
-            from = a.data + i * a.ld;
-        else
-            be.download(cvec<B, T>(a.row(i)), std::span<T>{in});
-        if constexpr (host_addressable<B, C>)
-            to = target.data;
-        for (std::size_t j = 0; j != a.cols; ++j)
-            to[j] = static_cast<C>(static_cast<double>(from[j]) * factor);
-        if constexpr (!host_addressable<B, C>)
-            be.upload(std::span<C const>{row}, target);
-    }
-    return out;
-}
-
 /// partial_svd(be, a, end, r, options, ctl): the r largest or smallest singular triplets of a, found without the others
 /// and with a bound of the error that was computed, not hoped for.
 ///
@@ -393,10 +618,12 @@ buffer_t<B, C> converted(B & be, mat_view<P> a, double factor) {
 /// Where the value at the cut is (nearly) that of its neighbour beyond, the exact triplets are (nearly) undetermined:
 /// then error_bound stays above the tolerance, and excess_bound says how good a choice of r triplets this is.
 ///
-/// Time of the small end, per round b = r + max(8, r / 4) vectors and q = 3 steps (fewer where b is large): once k^2 l
-/// + k^3 / 3 for the Gram matrix and its factor, and 2 (q + 1) b k (l + k) a round, all in products of matrices; of the
-/// large end 4 q b k l a round, q = 7. Two to six rounds are usual. Memory: k^2 (the small end) + (q + 1) b (k + l)
-/// elements, and A in double if it is not.
+/// Time of the small end, with b = r + max(8, r / 4) vectors and q = 3 steps (fewer where b is large): once k^2 l +
+/// k^3 / 3 for the Gram matrix and its factor, in float from k = 512 on, and that in double only if float turns out too
+/// coarse for the spectrum; k^3 / 3 for every shift, of which wide and tall matrices need one or two; and 2 (q + 2) b k
+/// l
+/// + 2 q b k^2 a round, all in products of matrices. Of the large end 4 q b k l a round, q = 7. Two to five rounds are
+/// usual. Memory: k^2 (the small end) + (q + 1) b (k + l) elements, and A in double if it is not.
 /// Matrices with a short side, or of which much is wanted, are decomposed as a whole (svd).
 ///
 /// Progress: after every round, with the bound as residual; a stop leaves what there is. r is from 1 to the shorter
@@ -419,7 +646,7 @@ struct partial_svd_fn {
                                      std::vector<double>(r),
                                      be.template allocate<T>(r * a.rows),
                                      be.template allocate<T>(r * a.cols),
-                                     a.cols <= a.rows,
+                                     a.cols < a.rows,
                                      frobenius_norm(be, a),
                                      0,
                                      0,
@@ -461,13 +688,17 @@ struct partial_svd_fn {
             auto copy = std::optional<buffer_t<B, C>>{};
             if constexpr (std::same_as<C, T>) {
                 if (exponent == 0) {
-                    run<C>(be, cmat<B, C>(a), end, r, width, steps, options, 0, out, ctl);
+                    run<C>(be, cmat<B, C>(a), {}, end, r, width, steps, options, 0, out, ctl);
                     return;
                 }
             }
             copy.emplace(converted<C>(be, a, std::ldexp(1.0, -exponent)));
-            run<C>(be, cmat<B, C>(as_matrix(copy->view(), a.rows, a.cols)), end, r, width, steps, options, exponent,
-                   out, ctl);
+            typename block_krylov<B, C, pointer_t<B, C const>>::coarse_matrix in_float;
+            if constexpr (!std::same_as<C, T> && std::same_as<T, float>)
+                if (exponent == 0)
+                    in_float.emplace(cmat<B, T>(a));
+            run<C>(be, cmat<B, C>(as_matrix(copy->view(), a.rows, a.cols)), in_float, end, r, width, steps, options,
+                   exponent, out, ctl);
         };
         if constexpr (matrix_space<B, double>)
             if (options.arithmetic == arithmetic::widest && computes_in_double(be)) {
@@ -518,13 +749,16 @@ private:
             out.status = status::iteration_limit;
     }
     template <class C, class B, class T, class Obs, class Stop>
-    static void run(B & be, cmat<B, C> a, spectrum_end end, std::size_t r, std::size_t width, std::size_t steps,
+    static void run(B & be, cmat<B, C> a,
+                    typename block_krylov<B, C, pointer_t<B, C const>>::coarse_matrix const & in_float,
+                    spectrum_end end, std::size_t r, std::size_t width, std::size_t steps,
                     partial_svd_options const & options, int exponent, partial_svd_result<B, T> & out,
                     control<Obs, Stop> & ctl) {
         auto const tolerance = options.tolerance > 0 ? options.tolerance : std::same_as<C, double> ? 1e-10 : 2e-6;
         auto const norm = frobenius_norm(be, a);
-        block_krylov<B, C, pointer_t<B, C const>> search(be, a, end, r, width, steps, options.seed);
+        block_krylov<B, C, pointer_t<B, C const>> search(be, a, in_float, end, r, width, steps, options.seed);
         auto best = std::numeric_limits<double>::infinity();
+        auto before = best;
         std::size_t idle = 0;
         for (out.rounds = 1;; ++out.rounds) {
             double held = 0; // rounding of the vectors, against all of A and against their own part
@@ -551,6 +785,9 @@ private:
                 out.status = status::stopped;
                 break;
             }
+            if (search.may_refine() && !(out.error_bound < 0.2 * before)) // too coarse
+                search.refine();
+            before = out.error_bound;
             search.round();
         }
         out.norm = std::ldexp(norm, exponent);

@@ -1,8 +1,8 @@
 #pragma once
 /// \file  AdaMerging: the coefficients of task arithmetic, learned by Adam on a loss that needs no labels.
-#include <lathe/merge/adam.hpp>
 #include <lathe/merge/linear.hpp>
 #include <lathe/merge/parameters.hpp>
+#include <lathe/optimize/adam.hpp>
 
 LATHE_NAMESPACE_BEGIN
 namespace merge {
@@ -167,7 +167,7 @@ adamerging_result adamerging(B & be, model_pool const & pool, Objective && objec
     auto const layout = parameter_layout::of(pool);
     auto const order = tensor_positions(layout, options.tensor_order);
     task_vector_coefficients<B, T> lambda(layout, pool.size(), options.level, options.init, options.clamp);
-    adam optimiser(lambda.values().size(), {options.lr, options.betas, options.adam_eps});
+    optimize::host_adam optimiser(lambda.values().size(), {options.lr, options.betas, options.adam_eps});
     auto windows = pool_windows<B, T>(be, pool);
 
     adamerging_result result{status::iteration_limit, 0, {}, {}};

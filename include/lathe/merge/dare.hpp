@@ -1,7 +1,6 @@
 #pragma once
 /// \file  DARE (Yu et al., Language models are super Mario, ICML 2024): drop elements of the task vectors at random,
-/// scale
-///        up the rest, then merge.
+///        scale up the rest, then merge.
 #include <lathe/merge/election.hpp>
 #include <lathe/merge/linear.hpp>
 

@@ -1,7 +1,6 @@
 #pragma once
-/// \file  Fisher merging (Matena and Raffel, Merging models with Fisher-weighted averaging, NeurIPS 2022): each element
-/// is
-///        averaged with the diagonal Fisher information of each model there as its weight.
+/// \file  Fisher merging (Matena and Raffel, Merging models with Fisher-weighted averaging, NeurIPS 2022): each
+///        element is averaged with the diagonal Fisher information of each model there as its weight.
 #include <lathe/merge/companion.hpp>
 #include <lathe/merge/linear.hpp>
 

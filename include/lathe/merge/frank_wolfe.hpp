@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Frank-Wolfe over the convex hull of models: the classical algorithm, with away and pairwise steps, a duality
-/// gap
-///        that certifies the result, and the convex weights. Section 6.3 of docs/merging.md.
+///        gap that certifies the result, and the convex weights. Section 6.3 of docs/merging.md.
 ///
 /// The published merging methods of that name, which choose by cosines and keep no certificate, are other functions.
 #include <lathe/merge/vertex_pool.hpp>

@@ -178,7 +178,7 @@ fw_merging_soft_result
         auto const start = !ada ? record.gamma : t == 0 ? options.scaling : options.ada_coeff;
         task_vector_coefficients<B, T> lambda(layout, record.chosen.size(), merge::granularity::layer, start, false);
         if constexpr (learns) {
-            adam optimiser(lambda.values().size(), {options.lr, options.betas, options.adam_eps});
+            optimize::host_adam optimiser(lambda.values().size(), {options.lr, options.betas, options.adam_eps});
             for (std::size_t i = 0; ada && i != options.ada_iters; ++i) {
                 if (ctl.stop.stop_requested()) {
                     result.status = status::stopped;

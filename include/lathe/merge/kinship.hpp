@@ -1,7 +1,6 @@
 #pragma once
-/// \file  Model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024; docs/merging.md, 10): how alike the
-/// task
-///        vectors of fine-tuned models are.
+/// \file  Model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024; docs/merging.md, 10): how alike
+///        the task vectors of fine-tuned models are.
 #include <lathe/merge/pool.hpp>
 
 #include <numeric>

@@ -1,7 +1,6 @@
 #pragma once
-/// \file  Top-k greedy merging with model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024, algorithm
-/// 1;
-///        docs/merging.md, 10).
+/// \file  Top-k greedy merging with model kinship (Hu et al., Exploring model kinship for merging LLMs, 2024,
+///        algorithm 1; docs/merging.md, 10).
 #include <lathe/merge/kinship.hpp>
 #include <lathe/merge/mixture.hpp>
 #include <lathe/merge/slerp.hpp>

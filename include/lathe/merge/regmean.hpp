@@ -1,7 +1,6 @@
 #pragma once
 /// \file  RegMean (Jin et al., Dataless knowledge fusion, 2023; docs/merging.md, 9): linear layers merged so that,
-/// together, they
-///        answer their inputs as the models did.
+///        together, they answer their inputs as the models did.
 #include <lathe/linalg/cholesky.hpp>
 #include <lathe/merge/linear.hpp>
 

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Merges in the singular vectors of the task vectors: TSV-M, Iso-C and Iso-CTS (docs/merging.md, 11). Matrices
-/// (two
-///        extents) are merged so; any other tensor gets the mean of its task vectors.
+///        (two extents) are merged so; any other tensor gets the mean of its task vectors.
 #include <lathe/linalg/svd.hpp>
 #include <lathe/merge/linear.hpp>
 

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Checkpoints that lack tensors, seen as if they had them, full of zeros: task vectors of adapters that do not
-/// all
-///        touch the same layers.
+///        all touch the same layers.
 #include <lathe/core/checkpoint.hpp>
 
 LATHE_NAMESPACE_BEGIN

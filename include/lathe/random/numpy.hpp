@@ -1,7 +1,6 @@
 #pragma once
 /// \file  The numbers of numpy, bit for bit, as a format: numpy.random.default_rng (SeedSequence, PCG64, shuffle;
-/// checked
-///        against numpy 1.24 and 1.26) and the legacy numpy.random.RandomState (normal numbers).
+///        checked against numpy 1.24 and 1.26) and the legacy numpy.random.RandomState (normal numbers).
 #include <lathe/random/mt19937.hpp>
 
 #include <cmath>

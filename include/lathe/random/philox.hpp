@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, SC'11): a pure function of key and
-/// counter,
-///        so a draw may be split, reordered or made on a device and stays the same bits.
+///        counter, so a draw may be split, reordered or made on a device and stays the same bits.
 #include <lathe/config.hpp>
 
 #include <array>

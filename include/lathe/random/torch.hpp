@@ -26,8 +26,8 @@ class torch_generator {
         }
     }
 
-    /// Calls f(i, j) for the exchanges of positions i and j >= i that torch.randperm(n) makes, i < steps; until f is
-    /// false.
+    /// Calls f(first, z) for blocks of the exchanges that torch.randperm(n) makes, of positions first + k and first + k
+    /// + z[k] for k < z.size(), up to `steps` of them; until f is false.
     template <class F> void exchanges(std::uint32_t n, std::uint32_t steps, F && f) {
         std::array<std::uint32_t, mersenne_twister::state_size> words, z;
         steps = std::min(steps, n == 0 ? 0 : n - 1);
@@ -35,9 +35,8 @@ class torch_generator {
             auto const count = std::min<std::uint32_t>(steps - first, words.size());
             words_.fill(std::span{words}.first(count));
             remainders(words.data(), n, first, count, z.data());
-            for (std::uint32_t i = 0; i != count; ++i)
-                if (!f(first + i, first + i + z[i]))
-                    return;
+            if (!f(first, std::span<std::uint32_t const>{z}.first(count)))
+                return;
             first += count;
         }
     }
@@ -81,8 +80,11 @@ public:
         auto const n = static_cast<std::uint32_t>(p.size());
         for (std::uint32_t i = 0; i != n; ++i)
             p[i] = i;
-        exchanges(n, static_cast<std::uint32_t>(std::min(count, p.size())), [&](std::uint32_t i, std::uint32_t j) {
-            std::swap(p[i], p[j]);
+        auto const steps = static_cast<std::uint32_t>(std::min(count, p.size()));
+        exchanges(n, steps, [&](std::uint32_t first, std::span<std::uint32_t const> z) {
+            auto * const from = p.data() + first;
+            for (std::size_t k = 0; k != z.size(); ++k)
+                std::swap(from[k], from[k + z[k]]);
             return true;
         });
     }
@@ -92,13 +94,24 @@ public:
     /// n. Follows that value alone through the exchanges. Time: at most `count` of them; no memory.
     [[nodiscard]] std::uint32_t position(std::uint32_t value, std::uint32_t n, std::uint32_t count) noexcept {
         auto at = value, found = count;
-        exchanges(n, count, [&](std::uint32_t i, std::uint32_t j) {
-            if (j == at) { // now at i, for good
-                found = i;
-                return false;
+        exchanges(n, count, [&](std::uint32_t first, std::span<std::uint32_t const> z) {
+            auto const ahead = at - first; // positions are settled in order, so it is not behind
+            if (ahead >= z.size()) {       // it stays where it is, unless an exchange of the block asks for it
+                std::uint32_t asked = 0;
+                for (std::uint32_t k = 0; k != z.size(); ++k)
+                    asked |= z[k] + k == ahead ? 1u : 0u;
+                if (asked == 0)
+                    return true;
             }
-            if (i == at)
-                at = j;
+            for (std::uint32_t k = 0; k != z.size(); ++k) {
+                auto const i = first + k, j = i + z[k];
+                if (j == at) { // now at i, for good
+                    found = i;
+                    return false;
+                }
+                if (i == at)
+                    at = j;
+            }
             return true;
         });
         // The last position is settled by the exchanges before it.

@@ -1,6 +1,5 @@
 #pragma once
-/// \file  CoheMark (arXiv 2504.17309): the next sentence falls into the clusters that lie first and third from the
-/// sentence
+/// \file  CoheMark (arXiv 2504.17309): the next sentence falls into the clusters that lie first and third from the one
 ///        before, and now and then into others. Its keyed variant, and what calibrates both. docs/watermarking.md.
 #include <lathe/cluster/panels.hpp>
 #include <lathe/random/philox.hpp>
@@ -69,7 +68,10 @@ public:
         cluster::for_each_distance_panel<T>(be, points, at, [&](auto const & panel) {
             constexpr auto stride = host::panel_rows;
             std::vector<double> u(clusters_ * stride), powers(u.size()), row, of_row(clusters_);
-            auto const memberships = [&] { rule_(clusters_, panel.count, panel.values, u.data(), powers.data()); };
+            std::array<double, stride> terms;
+            auto const memberships = [&] {
+                rule_(clusters_, panel.count, panel.values, u.data(), powers.data(), terms.data());
+            };
             auto const rank = [&](std::size_t i) {
                 auto const order = std::span{codes.orders}.subspan((panel.first + i) * clusters_, clusters_);
                 for (std::size_t j = 0; j != clusters_; ++j)

@@ -2,15 +2,13 @@
 /// \file  What sentence-level watermarks have in common: a partition of the space of sentences, of which each sentence
 ///        leaves a part to the next one. Samplers and detectors are written once over it. docs/watermarking.md.
 ///
-/// | piece                        | SemStamp      | k-SemStamp     | CoheMark         | SimMark           | HammingMark
-/// |
-/// |------------------------------|---------------|----------------|------------------|-------------------|--------------|
-/// | code                         | sign bits     | nearest centre | order of centres | the vector        | sign bits |
-/// | confidence(code)             | least |cos|   | gap to second  | u1 - u2          | infinite          | least |cos|
-/// | | admits(previous, code, s)    | keyed subset  | keyed subset   | ranks, by count  | interval          | Hamming
-/// ball | | evidence(previous, code, s)  | 0 or 1        | 0 or 1         | 0 or 1           | exp(-K distance)  | 0 or
-/// 1, or agreeing bits | | state                        | none          | none           | a count          | none |
-/// none         |
+/// | piece      | SemStamp     | k-SemStamp     | CoheMark       | SimMark          | HammingMark            |
+/// |------------|--------------|----------------|----------------|------------------|------------------------|
+/// | code       | sign bits    | nearest centre | centres' order | the vector       | sign bits              |
+/// | confidence | least |cos|  | gap to second  | u1 - u2        | infinite         | least |cos|            |
+/// | admits     | keyed subset | keyed subset   | ranks by count | an interval      | a Hamming ball         |
+/// | evidence   | 0 or 1       | 0 or 1         | 0 or 1         | exp(-K distance) | 0 or 1, or equal bits  |
+/// | state      | none         | none           | a count        | none             | none                   |
 #include <lathe/core/backend.hpp>
 
 #include <concepts>

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Sampling: sentences are asked of a language model one after the other, and turned down until one falls where
-/// the
-///        partition wants it. One sampler for every partition. docs/watermarking.md.
+///        the partition wants it. One sampler for every partition. docs/watermarking.md.
 #include <lathe/core/control.hpp>
 #include <lathe/core/ops.hpp>
 #include <lathe/watermark/partition.hpp>

@@ -1,7 +1,6 @@
 #pragma once
 /// \file  SemStamp and k-SemStamp: the next sentence falls into one of the regions that a key draws for the region of
-/// the
-///        sentence before. docs/watermarking.md.
+///        the sentence before. docs/watermarking.md.
 #include <lathe/random/numpy.hpp>
 #include <lathe/random/torch.hpp>
 #include <lathe/watermark/sign_bits.hpp>

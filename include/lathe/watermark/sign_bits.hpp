@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Sentences as bits: on which sides of some hyperplanes through the origin their embeddings lie. What SemStamp
-/// and
-///        HammingMark are made of.
+///        and HammingMark are made of.
 #include <lathe/cluster/panels.hpp>
 #include <lathe/watermark/partition.hpp>
 

@@ -217,6 +217,90 @@ TEST_CASE("blocks of MELoRA are the adapter they are padded to", "[adapt]") {
     CHECK_THROWS_AS(adapt::melora<double>(be, 6, 8, {}), option_error);
 }
 
+TEST_CASE("MELoRA's gradients are those of differences, and its output the padded adapter's", "[adapt]") {
+    plain be;
+    setting s(6, 8, 3, 4);
+    bool const dropout = GENERATE(false, true);
+    std::vector<matrix<double>> a{random_matrix<double>(2, 4, 30), random_matrix<double>(3, 4, 31)},
+        b{random_matrix<double>(3, 2, 32), random_matrix<double>(3, 3, 33)};
+    std::vector<factors> const blocks{{a[0].view(), b[0].view(), 1.5}, {a[1].view(), b[1].view(), 0.5}};
+    adapt::melora_layer<plain, double> const layer(s.layer(dropout), blocks);
+    matrix<double> y(4, 6), z(4, 6), gx(4, 8), gbias(1, 6);
+    layer.forward(be, s.x.view(), y.view());
+    auto padded = adapt::melora_to_lora<plain, double>(be, blocks);
+    adapt::forward(be, s.layer(dropout), padded.factors(), s.x.view(), z.view());
+    CHECK(distance(y, z) < 1e-13);
+
+    auto const value = [&] {
+        layer.forward(be, s.x.view(), y.view());
+        return inner(y, s.g);
+    };
+    std::vector<matrix<double>> ga{{2, 4}, {3, 4}}, gb{{3, 2}, {3, 3}};
+    adapt::melora_gradients<plain, double> out{{{}, {}}, flat(gbias), gx.view()};
+    for (std::size_t i = 0; i != 2; ++i) {
+        out.blocks[i].a = ga[i].view();
+        out.blocks[i].b = gb[i].view();
+    }
+    layer.backward(be, s.x.view(), s.g.view(), out);
+    for (std::size_t i = 0; i != 2; ++i) {
+        CHECK(distance(differences(a[i], value), ga[i]) < 1e-8);
+        CHECK(distance(differences(b[i], value), gb[i]) < 1e-8);
+    }
+    CHECK(distance(differences(s.x, value), gx) < 1e-8);
+    CHECK(distance(differences(s.bias, value), gbias) < 1e-8);
+    matrix<double> alone(4, 8);
+    layer.backward(be, s.x.view(), s.g.view(), {{}, std::nullopt, alone.view()});
+    CHECK(distance(alone, gx) < 1e-14);
+    out.blocks.pop_back();
+    CHECK_THROWS_AS(layer.backward(be, s.x.view(), s.g.view(), out), shape_error);
+    CHECK_THROWS_AS(layer.forward(be, s.g.view(), y.view()), shape_error);
+    CHECK_THROWS_AS((adapt::melora_layer<plain, double>(s.layer(false), {blocks[0]})), shape_error);
+    CHECK_THROWS_AS((adapt::melora_layer<plain, double>(s.layer(false), {})), option_error);
+}
+
+TEST_CASE("gradients of LoRA as it begins, with either scaling: B moves first", "[adapt]") {
+    plain be;
+    setting s(5, 7, 3, 4);
+    auto const rule = GENERATE(adapt::scaling_rule::lora, adapt::scaling_rule::rslora);
+    auto lora = adapt::lora<double>(be, 5, 7, 3, {.alpha = 6, .rule = rule});
+    CHECK(lora.scaling == Approx(rule == adapt::scaling_rule::lora ? 2 : 6 / std::sqrt(3.0)));
+    matrix<double> ga(3, 7), gb(5, 3), y(4, 5), b(5, 3);
+    factors const f{lora.a(), b.view(), lora.scaling};
+    gradients out;
+    out.a = ga.view();
+    out.b = gb.view();
+    adapt::backward(be, s.layer(false), f, s.x.view(), s.g.view(), out);
+    auto const value = [&] {
+        adapt::forward(be, s.layer(false), f, s.x.view(), y.view());
+        return inner(y, s.g);
+    };
+    CHECK(distance(differences(b, value), gb) < 1e-8);
+    CHECK(inner(gb, gb) > 0);
+    CHECK(inner(ga, ga) == 0);
+}
+
+TEST_CASE("gradients of AdaLoRA's orthogonality loss are those of differences", "[adapt]") {
+    plain be;
+    std::vector<setting> of;
+    of.emplace_back(5, 7, 3, 1);
+    of.emplace_back(4, 6, 2, 1);
+    of[1].a = random_matrix<double>(2, 6, 40);
+    of[1].b = random_matrix<double>(4, 2, 41);
+    std::vector<factors> const layers{of[0].f(), of[1].f()};
+    auto const value = [&] { return adapt::adalora_orthogonality<plain, double>(be, layers, 0.5); };
+    std::vector<matrix<double>> ga{{3, 7}, {2, 6}}, gb{{5, 3}, {4, 2}};
+    std::vector<gradients> out(2);
+    for (std::size_t l = 0; l != 2; ++l) {
+        out[l].a = ga[l].view();
+        out[l].b = gb[l].view();
+    }
+    CHECK(adapt::adalora_orthogonality<plain, double>(be, layers, 0.5, out) == Approx(value()));
+    for (std::size_t l = 0; l != 2; ++l) {
+        CHECK(distance(differences(of[l].a, value), ga[l]) < 1e-8);
+        CHECK(distance(differences(of[l].b, value), gb[l]) < 1e-8);
+    }
+}
+
 TEST_CASE("layers that share an A merge their B's by size", "[adapt]") {
     plain be;
     adapt::shared_adapter<plain, double> shared(be, 4, 5, 7, 2, {.alpha = 4});

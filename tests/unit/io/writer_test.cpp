@@ -292,3 +292,51 @@ TEST_CASE("a full disk is noticed, at the start where it can be", "[io]") {
     CHECK_THAT(later, contains("cannot write: File too large"));
     CHECK(folder.names().empty());
 }
+
+TEST_CASE("with a staging folder a later writer goes on where one stopped", "[io]") {
+    temporary_folder folder;
+    auto const target = folder / "x.safetensors";
+    auto const shards = GENERATE(std::uint64_t{0}, std::uint64_t{8});
+    write_options options{.max_shard_size = shards};
+    options.staging = folder / "staging";
+    std::filesystem::create_directory(options.staging);
+    {
+        safetensors_writer w(target, options);
+        w.begin(two, {});
+        CHECK(!w.resumed());
+        CHECK_THROWS_AS(w.keep(0), lathe::shape_error);
+        commit(w, 0, 0, 10, 'p');
+        w.flush();
+        commit(w, 1, 0, 3, 'q'); // half of it
+    }
+    CHECK(!std::filesystem::exists(target));
+    {
+        safetensors_writer w(target, options);
+        w.begin(two, {});
+        REQUIRE(w.resumed());
+        w.keep(0);
+        CHECK_THROWS_AS(w.finish(), lathe::shape_error); // b is not there
+    }
+    {
+        safetensors_writer w(target, options);
+        w.begin(two, {});
+        REQUIRE(w.resumed());
+        w.keep(0);
+        commit(w, 1, 0, 6, 'r');
+        w.finish();
+    }
+    auto const back = lathe::io::load(target);
+    CHECK(std::ranges::all_of(back->bytes(0), [](std::byte b) { return b == std::byte{'p'}; }));
+    CHECK(std::ranges::all_of(back->bytes(1), [](std::byte b) { return b == std::byte{'r'}; }));
+    CHECK(std::filesystem::is_empty(options.staging));
+
+    // Files of other tensors are not gone on with.
+    {
+        safetensors_writer w(target, options);
+        w.begin(two, {});
+        commit(w, 0, 0, 10);
+    }
+    safetensors_writer other(target, options);
+    other.begin({{"a", lathe::dtype::u8, {9}}, {"b", lathe::dtype::u8, {6}}}, {});
+    CHECK(!other.resumed());
+}

@@ -127,7 +127,7 @@ TEST_CASE("null spaces, dead rows and columns, and numbers near the ends of the 
     for (std::size_t i = 0; i != r; ++i) {
         double length = 0;
         for (std::size_t j = 0; j != k; ++j)
-            length += none.right().data[i * k + j] * none.right().data[i * k + j];
+            length += none.orthonormal().data[i * k + j] * none.orthonormal().data[i * k + j];
         CHECK(length == Approx(1));
     }
 
@@ -149,6 +149,69 @@ TEST_CASE("null spaces, dead rows and columns, and numbers near the ends of the 
         CHECK(norm(component(nothing).values) == 0);
         CHECK(norm({nothing.right().data, nothing.right().data + r * k}) == Approx(std::sqrt(6)));
     }
+}
+
+namespace {
+/// With these singular values, `smallest` of them or all, and the vectors of eight reflections: cheap for any size.
+matrix<double> reflected(std::size_t m, std::size_t n, std::vector<double> const & s, std::size_t smallest) {
+    matrix<double> a(m, n);
+    for (auto i = s.size() - smallest; i != s.size(); ++i)
+        a(i, i) = s[i];
+    for (std::uint64_t seed = 1; seed != 5; ++seed) {
+        auto const u = random_matrix<double>(1, m, seed), v = random_matrix<double>(1, n, 10 + seed);
+        auto const scale_u = 2 / (norm(u.values) * norm(u.values)), scale_v = 2 / (norm(v.values) * norm(v.values));
+        std::vector<double> row(n);
+        for (std::size_t i = 0; i != m; ++i)
+            for (std::size_t j = 0; j != n; ++j)
+                row[j] += u(0, i) * a(i, j);
+        for (std::size_t i = 0; i != m; ++i) {
+            double along = 0;
+            for (std::size_t j = 0; j != n; ++j) {
+                a(i, j) -= scale_u * u(0, i) * row[j];
+                along += v(0, j) * a(i, j);
+            }
+            for (std::size_t j = 0; j != n; ++j)
+                a(i, j) -= scale_v * along * v(0, j);
+        }
+    }
+    return a;
+}
+} // namespace
+
+TEST_CASE("a Gram matrix in float guides the vectors in double, to their precision", "[partial_svd]") {
+    plain be;
+    auto const [which, r] = GENERATE(std::pair<int, std::size_t>{0, 6}, std::pair<int, std::size_t>{1, 6},
+                                     std::pair<int, std::size_t>{2, 6}, std::pair<int, std::size_t>{3, 6},
+                                     std::pair<int, std::size_t>{0, 100}, // too wide for a Krylov space
+                                     std::pair<int, std::size_t>{2, 100});
+    std::size_t const k = 512;
+    auto const s = which == 0 ? values(k, [&](double i) { return (512 - i) * (1 + 12 * std::pow(i + 1, -0.6)); })
+                   : which == 1
+                       ? values(k, [](double i) { return std::pow(10, -9 * i / 512); }) // float knows few of these
+                   : which == 2 ? values(k, [](double i) { return 1 + std::pow(1 - i / 512, 1.5); }) // none is small
+                                : values(k, [](double i) { return i < 500 ? 1 - i / 520 : 0.0; });   // null vectors
+    auto const m = which == 2 ? std::size_t{520} : k;
+    auto const a = reflected(m, k, s, k), want = reflected(m, k, s, r);
+    auto result = linalg::partial_svd(be, a.view(), spectrum_end::smallest, r, {.tolerance = 1e-9});
+    auto const error = apart(component(result), want) / norm(a.values);
+    CAPTURE(which, r, result.rounds, result.error_bound, error);
+    CHECK(result.rounds > 0);
+    if (which != 3)                                              // there the cut is within equal values
+        CHECK(result.error_bound <= (which == 1 ? 2e-9 : 1e-9)); // 1: double knows the squares of no values that small
+    CHECK(error <= result.error_bound + 1e-13);
+}
+
+TEST_CASE("a start that rounding makes dependent is filled up", "[partial_svd]") {
+    plain be;
+    std::size_t const k = 160, r = 40; // (k / r)^2 is more than float has digits for after a solve with the block
+    auto const a = with_values(k, k, values(k, [](double i) { return i < 150 ? 1.0 : std::pow(10.0, 148 - i); }));
+    auto const single = as<float>(a);
+    auto result =
+        linalg::partial_svd(be, single.view(), spectrum_end::smallest, r,
+                            {.arithmetic = linalg::arithmetic::same, .method = linalg::svd_method::iteration});
+    CHECK(std::isfinite(result.error_bound));
+    CHECK(result.s.front() == Approx(1));
+    CHECK(result.excess_bound < 1e-2);
 }
 
 TEST_CASE("a cut within equal values is said to be one, and still as good as any", "[partial_svd]") {

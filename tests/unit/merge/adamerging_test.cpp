@@ -54,24 +54,6 @@ struct fixture {
 
 } // namespace
 
-TEST_CASE("Adam follows its recurrence", "[adam]") {
-    merge::adam optimiser(2, {0.1, {0.5, 0.75}, 1e-3});
-    std::vector<double> p{1, 2};
-    optimiser.step(p, std::vector{2.0, 0.0});
-    // m = 1, v = 1; corrected both are 2 and 4
-    CHECK(p[0] == Approx(1 - 0.1 * 2 / (2 + 1e-3)).epsilon(1e-12));
-    CHECK(p[1] == 2);
-    auto const before = p[0];
-    optimiser.step(p, std::vector{-4.0, 0.0});
-    // m = 0.5 - 2 = -1.5, corrected by 3/4; v = 0.75 + 4 = 4.75, corrected by 7/16
-    CHECK(p[0] == Approx(before + 0.1 * 2 / (std::sqrt(4.75 / (1 - 0.5625)) + 1e-3)).epsilon(1e-12));
-    CHECK_THROWS_AS(optimiser.step(p, std::vector{1.0}), shape_error);
-    CHECK_THROWS_WITH(merge::adam(1, {0.1, {0.9}, 1e-8}), contains("betas"));
-    CHECK_THROWS_WITH(merge::adam(1, {0.1, {0.9, 1.0}, 1e-8}), contains("betas"));
-    CHECK_THROWS_WITH(merge::adam(1, {-1, {0.9, 0.99}, 1e-8}), contains("lr"));
-    CHECK_THROWS_WITH(merge::adam(1, {0.1, {0.9, 0.99}, 0}), contains("adam_eps"));
-}
-
 TEST_CASE("the gradient by the coefficients is that of finite differences", "[adamerging]") {
     fixture f;
     backend be;

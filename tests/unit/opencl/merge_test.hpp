@@ -1,7 +1,6 @@
 #pragma once
 /// \file  Merging methods on an OpenCL device against Eigen, as they run on a GPU: replay runs the recorded cases as
-/// they
-///        run on a processor.
+///        they run on a processor.
 #include <lathe/backend/opencl.hpp>
 
 #include "models.hpp"
