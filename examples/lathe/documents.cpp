@@ -276,21 +276,50 @@ std::vector<token_document> read_token_documents(std::string const & path) {
         auto const record = parse_json_text(std::string{line.text}, label);
         if (!record.is_object())
             lathe::io::reject(label, "JSON", record.type_name(), "an object");
-        token_document d{id_of(record, line.number), {}, 0};
-        auto const tokens = record.find("tokens");
-        if (tokens == record.end() || !tokens->is_array())
-            lathe::io::reject(label, "tokens", tokens == record.end() ? "nothing" : lathe::reflect::shown(*tokens),
-                              "a list of integers");
-        for (auto const & t : *tokens) {
-            if (!t.is_number_unsigned() || t.get<std::uint64_t>() > 0x7fffffffu)
-                lathe::io::reject(label, "tokens", lathe::reflect::shown(t), "integers from 0 to 2147483647");
-            d.tokens.push_back(t.get<std::uint32_t>());
-        }
+        token_document d{id_of(record, line.number), {}, {}, {}};
+        auto const list = [&](char const * name, bool needed, auto const & take) {
+            auto const at = record.find(name);
+            if (at == record.end() && !needed)
+                return;
+            if (at == record.end() || !at->is_array())
+                lathe::io::reject(label, name, at == record.end() ? "nothing" : lathe::reflect::shown(*at), "a list");
+            if (!needed && at->size() != d.tokens.size())
+                lathe::io::reject(label, name, std::to_string(at->size()) + " elements",
+                                  std::to_string(d.tokens.size()) + ", one for each token");
+            for (auto const & value : *at)
+                if (!take(value))
+                    lathe::io::reject(label, name, lathe::reflect::shown(value),
+                                      needed ? "integers from 0 to 2147483647"
+                                             : "a text, or of entropies a number or null");
+        };
+        list("tokens", true, [&](json const & v) {
+            if (!v.is_number_unsigned() || v.get<std::uint64_t>() > 0x7fffffffu)
+                return false;
+            d.tokens.push_back(v.get<std::uint32_t>());
+            return true;
+        });
+        list("entropies", false, [&](json const & v) {
+            if (!v.is_number() && !v.is_null())
+                return false;
+            d.entropies.push_back(v.is_null() ? std::nan("") : v.get<double>());
+            return true;
+        });
+        list("pieces", false, [&](json const & v) {
+            if (!v.is_string())
+                return false;
+            d.pieces.push_back(v.get<std::string>());
+            return true;
+        });
         if (auto const prompt = record.find("prompt"); prompt != record.end()) {
             if (!prompt->is_number_unsigned() || prompt->get<std::uint64_t>() > d.tokens.size())
                 lathe::io::reject(label, "prompt", lathe::reflect::shown(*prompt),
                                   "how many of the " + std::to_string(d.tokens.size()) + " tokens are the prompt");
-            d.prompt = prompt->get<std::size_t>();
+            auto const n = prompt->get<std::ptrdiff_t>();
+            d.tokens.erase(d.tokens.begin(), d.tokens.begin() + n);
+            if (!d.entropies.empty())
+                d.entropies.erase(d.entropies.begin(), d.entropies.begin() + n);
+            if (!d.pieces.empty())
+                d.pieces.erase(d.pieces.begin(), d.pieces.begin() + n);
         }
         all.push_back(std::move(d));
     }

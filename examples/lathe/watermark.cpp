@@ -1034,9 +1034,10 @@ action add_watermark(CLI::App & app) {
     evaluate_flags->model.add(*evaluate_command, "Watermark", describe<model_settings>());
     evaluate_flags->settings.add(*evaluate_command, "Evaluation", describe<evaluate_settings>());
     finish(*evaluate_command, *evaluate_flags);
+    auto tokens = add_token_detection(sub);
     sub.allow_extras();
 
-    return [&sub, c = calibrate_command, cf = calibrate_flags, s = sample_command, sf = sample_flags,
+    return [&sub, tokens, c = calibrate_command, cf = calibrate_flags, s = sample_command, sf = sample_flags,
             d = detect_command, df = detect_flags, e = evaluate_command, ef = evaluate_flags] {
         using lathe::reflect::options_from;
         auto const start = [](CLI::App const & command, watermark_flags const & flags) {
@@ -1064,9 +1065,11 @@ action add_watermark(CLI::App & app) {
             return evaluate(where, options_from<model_settings>(ef->model.given()),
                             options_from<evaluate_settings>(ef->settings.given()), how);
         }
+        if (auto const status = tokens())
+            return *status;
         expect_nothing_left(sub);
         throw usage_error{
-            "watermark: no command; known: calibrate, sample, detect, evaluate; see lathe watermark --help"};
+            "watermark: no command; known: calibrate, sample, detect, evaluate, tokens; see lathe watermark --help"};
     };
 }
 

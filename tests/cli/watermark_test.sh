@@ -148,6 +148,42 @@ run 0 "${water[@]}" evaluate "$points" --lengths lengths.txt --watermark rows.sa
 refuse 2 '--marked: found texts, expected embeddings' "${water[@]}" evaluate "$points" --lengths lengths.txt \
     --watermark rows.safetensors --marked marked.jsonl "${fields[@]}"
 
+# Tokens: of all tokens alone those are green that evidence says so of; a text of them is marked.
+python3 - <<'END' >ids.jsonl
+import json
+print(json.dumps({"id": "all", "tokens": list(range(200))}))
+END
+unigram=("${water[@]}" tokens unigram --vocabulary 200)
+run 0 "${unigram[@]}" ids.jsonl --json
+[[ $out == *'"method": "unigram"'* && $out == *'"watermarked": false'* ]] || fail "tokens: $out"
+python3 - out.txt <<'END' >ids.jsonl
+import json, sys
+evidence = json.load(open(sys.argv[1]))["results"][0]["evidence"]
+green = [i for i, e in enumerate(evidence) if e == 1]
+assert len(green) == 100, len(green)
+print(json.dumps({"id": "green", "tokens": [7, 7] + green, "prompt": 2, "pieces": ["?", "?"] + [f"<w{i}>" for i in green]}))
+print(json.dumps({"id": "other", "tokens": [i for i in range(200) if i not in green]}))
+END
+run 0 "${unigram[@]}" ids.jsonl --html tokens.html --threads 1
+[[ $out == "green: marked; score "*"100 of 100 tokens"*"other: not marked; "* ]] || fail "tokens: $out"
+page=$(<tokens.html)
+[[ $page == *'class="hit" title="token '*'&lt;w'* && $page != *'<w'* && $page != *"?</span>"* ]] || fail "page of tokens"
+run 0 "${water[@]}" tokens kgw --vocabulary 200 --gamma 0.25 ids.jsonl
+run 0 "${water[@]}" tokens exp --vocabulary 200 ids.jsonl
+refuse 1 'has no entropies' "${water[@]}" tokens sweet --vocabulary 200 ids.jsonl
+refuse 1 'asks the language model for logits' "${water[@]}" tokens unbiased --vocabulary 200 ids.jsonl
+refuse 2 'vocabulary: found 0' "${water[@]}" tokens kgw ids.jsonl
+refuse 2 'an id below 100' "${water[@]}" tokens kgw --vocabulary 100 ids.jsonl
+refuse 2 "'kgv': unknown method" "${water[@]}" tokens kgv ids.jsonl
+refuse 2 'tokens: no method' "${water[@]}" tokens
+refuse 2 'did you mean --gamma' "${water[@]}" tokens kgw --gama 1 ids.jsonl
+echo '{"tokens": [1, -2]}' >bad.jsonl
+refuse 1 'line 1: tokens: found -2' "${unigram[@]}" bad.jsonl
+echo '{"tokens": [1, 2], "pieces": ["a"]}' >bad.jsonl
+refuse 1 'pieces: found 1 elements, expected 2' "${unigram[@]}" bad.jsonl
+echo '{"tokens": [1], "prompt": 2}' >bad.jsonl
+refuse 1 'prompt: found 2' "${unigram[@]}" bad.jsonl
+
 # What is refused.
 refuse 2 'watermark: no command' "${water[@]}"
 refuse 2 'DOCUMENTS: found nothing' "${water[@]}" calibrate -o x.safetensors
