@@ -49,6 +49,7 @@ struct sample_settings {
 };
 struct evaluate_settings {
     std::string marked;
+    std::optional<std::string> marked_lengths;
     std::vector<std::string> attack;
     double level = 0.95;
 };
@@ -94,10 +95,11 @@ inline constexpr auto lathe::reflect::help<lathe_cli::sample_settings> = lathe::
     {"margin", "candidates of less confidence are turned down; unless given, as published for the method"},
     {"batch", "candidates asked for at once"},
 });
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::evaluate_settings, marked, attack, level);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::evaluate_settings, marked, marked_lengths, attack, level);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::evaluate_settings> = lathe::reflect::help_table({
     {"marked", "documents with the watermark, of the same kind as the human ones"},
+    {"marked_lengths", "of embeddings: --lengths of the marked documents"},
     {"attack", "word_deletion, truncation, sentence_deletion, sentence_swap or copy_paste, a colon and a rate; may be "
                "repeated"},
     {"level", "of confidence intervals"},
@@ -376,12 +378,15 @@ int calibrate(document_settings const & where, method_settings const & method, c
 
 // ---- detect ---------------------------------------------------------------------------------------------------------
 
-/// The documents must be embedded as those of the calibration were.
-void expect_same_embedding(watermark_model const & model, document_settings const & where,
-                           embedded_documents const & docs) {
-    if (docs.texts && model.embedder != where.embedder && model.embedder != embedder_choice::file)
+/// Texts must be embedded as those of the calibration were.
+void expect_same_embedder(watermark_model const & model, document_settings const & where) {
+    if (!names_embeddings(where.documents) && model.embedder != where.embedder
+        && model.embedder != embedder_choice::file)
         throw usage_error{"--embedder: found " + std::string{name_of(where.embedder)} + ", expected "
                           + std::string{name_of(model.embedder)} + ", which the watermark was calibrated with"};
+}
+void expect_same_dimension(watermark_model const & model, document_settings const & where,
+                           embedded_documents const & docs) {
     if (docs.first_row.back() != 0 && docs.dimension != model.dimension)
         throw lathe::mismatch_error{where.documents + ": embeddings of " + std::to_string(docs.dimension)
                                     + " dimensions, expected " + std::to_string(model.dimension)
@@ -460,10 +465,11 @@ int detect(document_settings const & where, model_settings const & m, detect_set
         model.method.method == watermark_method::keyed_cohemark ? evidence_kind::key : evidence_kind::conformal);
     judge const checked(model, s.rate); // before anything is read
     checked.expect(kind);
+    expect_same_embedder(model, where);
     static_cast<void>(functions_of(how));
     catch_interrupts();
     auto const docs = read_documents(where, how);
-    expect_same_embedding(model, where, docs);
+    expect_same_dimension(model, where, docs);
     auto const all = judge_documents(model, docs, m, s.rate, how);
     std::vector<shown_document> shown;
     for (std::size_t d = 0; d != docs.documents.size(); ++d)
@@ -626,6 +632,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
     auto const model = load_model(m.watermark);
     auto const partition = model.partition(m.key);
     auto const options = sampling_of(model, s);
+    expect_same_embedder(model, where);
     lathe::expects_option(m.prompt_sentences != 0, "prompt_sentences", "0", "at least 1");
     auto const run = functions_of(how);
     catch_interrupts();
@@ -648,7 +655,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
         throw lathe::mismatch_error{where.documents + ": no prompts"};
     kept_embeddings embed(where, how);
     auto const prompt_rows = embed_documents(std::move(prompt_documents), where, how);
-    expect_same_embedding(model, where, prompt_rows);
+    expect_same_dimension(model, where, prompt_rows);
     embed.keep(prompt_rows);
 
     embedded_documents corpus;
@@ -841,6 +848,11 @@ std::string percent(double v) {
     std::array<char, 16> text{};
     return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.1f", 100 * v))};
 }
+/// A cell of a table, and at least one space behind it.
+std::string cell(std::string text, std::size_t width) {
+    text.resize(std::max(width, text.size() + 1), ' ');
+    return text;
+}
 json interval_of(watermark::interval const & i) { return json::array({i.low, i.high}); }
 
 int evaluate(document_settings const & where, model_settings const & m, evaluate_settings const & s,
@@ -854,18 +866,18 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
     auto const model = load_model(m.watermark);
     static_cast<void>(model.partition(m.key));
     static_cast<void>(functions_of(how));
+    expect_same_embedder(model, where);
     catch_interrupts();
     auto const human = read_documents(where, how);
     auto marked_where = where;
     marked_where.documents = s.marked;
-    if (!human.texts)
-        marked_where.lengths.reset(); // of the human ones; a .safetensors file brings its own
+    marked_where.lengths = s.marked_lengths;
     auto const marked = read_documents(marked_where, how);
     if (human.texts != marked.texts)
         throw usage_error{"--marked: found " + std::string{marked.texts ? "texts" : "embeddings"} + ", expected "
                           + (human.texts ? "texts" : "embeddings") + " as the human documents"};
-    expect_same_embedding(model, where, human);
-    expect_same_embedding(model, marked_where, marked);
+    expect_same_dimension(model, where, human);
+    expect_same_dimension(model, marked_where, marked);
 
     std::vector<evidence_kind> kinds{evidence_kind::published};
     if (model.method.method != watermark_method::keyed_cohemark)
@@ -877,6 +889,7 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
     if (model.keyed())
         kinds.push_back(evidence_kind::key);
     constexpr double rates[] = {0.01, 0.05};
+    constexpr std::size_t width = 24;
     auto const judged_human = judge_documents(model, human, m, rates[0], how).documents;
     auto const scores_of = [](std::vector<judgement> const & all, evidence_kind kind) {
         std::vector<double> scores;
@@ -908,8 +921,11 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
         if (entry.contains("quality"))
             text += " (BLEU " + number(entry["quality"]["bleu"].get<double>()) + ", ROUGE-L "
                     + number(entry["quality"]["rouge_l"].get<double>()) + ")";
-        text += "\ndetector     AUC                  TPR at 1 % FPR, %    found at 1 %, %      found at 5 %, %"
-                "      false at 1 %, %      false at 5 %, %\n";
+        text += "\n" + cell("detector", 13) + cell("AUC", width);
+        for (auto const * const name :
+             {"TPR at 1 % FPR, %", "found at 1 %, %", "found at 5 %, %", "false at 1 %, %", "false at 5 %, %"})
+            text += cell(name, width);
+        text += "\n";
         auto detectors = json::array();
         for (auto const kind : kinds) {
             auto const positive = scores_of(judged, kind), negative = scores_of(judged_human, kind);
@@ -920,15 +936,12 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
                      {"auc", number_or_null(auc.auc)},
                      {"auc_interval", interval_of(auc.confidence)}};
             auto const shown = [&](double value, watermark::interval const & i) {
-                auto cell = percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]";
-                cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
-                return cell;
+                return cell(percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]", width);
             };
-            std::string line{name_of(kind)};
-            line.resize(13, ' ');
-            auto cell = number(auc.auc) + " [" + number(auc.confidence.low) + ", " + number(auc.confidence.high) + "]";
-            cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
-            line += cell;
+            auto line =
+                cell(std::string{name_of(kind)}, 13)
+                + cell(number(auc.auc) + " [" + number(auc.confidence.low) + ", " + number(auc.confidence.high) + "]",
+                       width);
             for (auto const bound : rates) {
                 auto const at = watermark::tpr_at_fpr(positive, negative, bound, s.level);
                 row[bound == rates[0] ? "tpr_at_fpr_1" : "tpr_at_fpr_5"] = {
@@ -1021,9 +1034,10 @@ action add_watermark(CLI::App & app) {
     evaluate_flags->model.add(*evaluate_command, "Watermark", describe<model_settings>());
     evaluate_flags->settings.add(*evaluate_command, "Evaluation", describe<evaluate_settings>());
     finish(*evaluate_command, *evaluate_flags);
+    auto tokens = add_token_detection(sub);
     sub.allow_extras();
 
-    return [&sub, c = calibrate_command, cf = calibrate_flags, s = sample_command, sf = sample_flags,
+    return [&sub, tokens, c = calibrate_command, cf = calibrate_flags, s = sample_command, sf = sample_flags,
             d = detect_command, df = detect_flags, e = evaluate_command, ef = evaluate_flags] {
         using lathe::reflect::options_from;
         auto const start = [](CLI::App const & command, watermark_flags const & flags) {
@@ -1051,9 +1065,11 @@ action add_watermark(CLI::App & app) {
             return evaluate(where, options_from<model_settings>(ef->model.given()),
                             options_from<evaluate_settings>(ef->settings.given()), how);
         }
+        if (auto const status = tokens())
+            return *status;
         expect_nothing_left(sub);
         throw usage_error{
-            "watermark: no command; known: calibrate, sample, detect, evaluate; see lathe watermark --help"};
+            "watermark: no command; known: calibrate, sample, detect, evaluate, tokens; see lathe watermark --help"};
     };
 }
 

@@ -107,6 +107,7 @@ TEST_CASE("exp gumbel: the table as published holds it", "[watermark][tokens]") 
     auto const d = wm::exp_gumbel_detector({.vocabulary = V, .repeats = wm::repeats::every})({text});
     for (std::size_t i = 2; i != text.size(); ++i)
         CHECK(d.evidence[i] == Approx(-std::log1p(-table[(text[i - 2] + text[i - 1]) * V + text[i]])));
+    CHECK_THROWS_AS(wm::exp_gumbel_detector({.vocabulary = 0xffffffff}), option_error); // no 64 bits count its numbers
     // A vocabulary whose table would take 20 GB.
     wm::exp_gumbel_options const o{.vocabulary = 50272};
     tokens const far{50000, 50001, 7, 3, 50000, 49000};
