@@ -260,7 +260,7 @@ adapter<B, T> compress(B & be, std::span<factors<B, T> const> all, std::span<dou
         auto triplets = linalg::partial_svd(be, d, linalg::spectrum_end::largest, r);
         return split(be, triplets, r, place);
     }
-    linalg::thin_qr const left(linalg::to_host(be, sum.b(), op::transpose, "compress: B")),
+    linalg::householder_qr const left(linalg::to_host(be, sum.b(), op::transpose, "compress: B")),
         right(linalg::to_host(be, sum.a(), op::none, "compress: A"));
     linalg::host_matrix core(R, R); // of R_1 R_2^T a row for each column
     for (std::size_t i = 0; i != R; ++i)
@@ -272,7 +272,7 @@ adapter<B, T> compress(B & be, std::span<factors<B, T> const> all, std::span<dou
     linalg::jacobi_svd(one, std::move(core)).extract(u, s, v);
     auto const known = std::min(r, R);
     adapter<B, T> out(be, m, n, r, 1);
-    linalg::host_matrix a(r, n), b(r, m);
+    linalg::host_matrix a(r, R), b(r, R); // by coefficients
     for (std::size_t i = 0; i != known; ++i) {
         auto const of_a = place == singular_values::in_a   ? s[i]
                           : place == singular_values::in_b ? 1.0
@@ -280,13 +280,11 @@ adapter<B, T> compress(B & be, std::span<factors<B, T> const> all, std::span<dou
                    of_b = place == singular_values::in_b   ? s[i]
                           : place == singular_values::in_a ? 1.0
                                                            : std::sqrt(s[i]);
-        for (std::size_t j = 0; j != R; ++j) {
-            linalg::axpy(of_b * u(i, j), left.q_rows.row(j), b.row(i), b.stride());
-            linalg::axpy(of_a * v(i, j), right.q_rows.row(j), a.row(i), a.stride());
-        }
+        linalg::axpy(of_b, u.row(i), b.row(i), b.stride());
+        linalg::axpy(of_a, v.row(i), a.row(i), a.stride());
     }
-    linalg::from_host(be, a, op::none, out.a());
-    linalg::from_host(be, b, op::transpose, out.b());
+    linalg::from_host(be, right.combinations(a), op::none, out.a());
+    linalg::from_host(be, left.combinations(b), op::transpose, out.b());
     return out;
 }
 

@@ -552,7 +552,8 @@ public:
         restart();
         waited_ = 0;
     }
-    void round() {
+    /// Of no more steps than there is room for.
+    void round(std::size_t steps) {
         auto count = held_, fresh = held_;
         ++waited_;
         if (small_ && move_shift()) {
@@ -561,7 +562,7 @@ public:
         }
         if (small_ && steps_ == 1)
             correct();
-        for (std::size_t step = 0; step != steps_ && fresh != 0; ++step) {
+        for (std::size_t step = 0; step != steps && fresh != 0; ++step) {
             auto const y = rows_of(next_, 0, fresh, k_), spare = rows_of(scratch_, 0, fresh, k_);
             if (small_ && step != 0)
                 solve(y, spare);
@@ -759,6 +760,7 @@ private:
         block_krylov<B, C, pointer_t<B, C const>> search(be, a, in_float, end, r, width, steps, options.seed);
         auto best = std::numeric_limits<double>::infinity();
         auto before = best;
+        auto last = steps;
         std::size_t idle = 0;
         for (out.rounds = 1;; ++out.rounds) {
             double held = 0; // rounding of the vectors, against all of A and against their own part
@@ -787,8 +789,15 @@ private:
             }
             if (search.may_refine() && !(out.error_bound < 0.2 * before)) // too coarse
                 search.refine();
+            auto next = steps;
+            if (end == spectrum_end::largest && out.error_bound < before && before < 1) { // at the rate of the last
+                auto const rate = std::log(before / out.error_bound) / static_cast<double>(last);
+                auto const needed = std::ceil(std::log(out.error_bound / tolerance) / rate) + 1;
+                next = needed < static_cast<double>(steps) ? static_cast<std::size_t>(needed) : steps;
+            }
             before = out.error_bound;
-            search.round();
+            last = next;
+            search.round(next);
         }
         out.norm = std::ldexp(norm, exponent);
         // Descending.
