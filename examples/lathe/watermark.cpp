@@ -131,12 +131,6 @@ backend_functions functions_of(run_settings const & how) {
     return choose_backend(how.backend, functions(built_backends{}));
 }
 
-std::string number(double v) {
-    std::array<char, 32> text{};
-    return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.4g", v))};
-}
-json number_or_null(double v) { return std::isfinite(v) ? json(v) : json(nullptr); }
-
 watermark::detection_result detect_rows(embedded_documents const & docs, any_partition const & partition,
                                         std::size_t prompt_sentences, watermark::repeated_draws repeats,
                                         run_settings const & how) {
@@ -191,11 +185,11 @@ std::vector<double> fit_centres(embedded_documents const & docs, watermark_model
     if (!how.quiet && model.method.fuzzifier >= bound.fuzzifier)
         std::fprintf(stderr,
                      "lathe: warning: fuzzifier %s is not below %s, from which on all centres may end at the mean\n",
-                     number(model.method.fuzzifier).c_str(), number(bound.fuzzifier).c_str());
+                     short_number(model.method.fuzzifier).c_str(), short_number(bound.fuzzifier).c_str());
     auto const apart = cluster::distances_between(centres, docs.dimension);
     if (!how.quiet && apart.smallest < 1e-4)
         std::fprintf(stderr, "lathe: warning: centres have merged: the nearest two are %s apart\n",
-                     number(apart.smallest).c_str());
+                     short_number(apart.smallest).c_str());
     return centres;
 }
 std::vector<double> read_centres(std::string const & path, std::size_t clusters, std::size_t dimension) {
@@ -293,7 +287,7 @@ int calibrate(document_settings const & where, method_settings const & method, c
     std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair{u[i], i}; });
     auto const fitted = fits ? static_cast<std::size_t>(s.fit_share * static_cast<double>(order.size())) : 0;
     if (fits && fitted == 0)
-        throw usage_error{"--fit-share: found " + number(s.fit_share) + " of " + std::to_string(order.size())
+        throw usage_error{"--fit-share: found " + short_number(s.fit_share) + " of " + std::to_string(order.size())
                           + " documents, expected at least one to fit on"};
     auto const fit_docs = subset(docs, std::span{order}.first(fitted));
     auto const human = subset(docs, std::span{order}.subspan(fitted));
@@ -364,11 +358,11 @@ int calibrate(document_settings const & where, method_settings const & method, c
     } else if (!how.quiet) {
         auto text = s.output + ": " + std::string{name_of(m.method)} + ", fitted on " + std::to_string(model.fitted_on)
                     + " documents, calibrated on " + std::to_string(model.calibrated_on) + " others\n";
-        text += "evidence of a sentence that a person wrote: " + number(model.human_rate) + "\n";
+        text += "evidence of a sentence that a person wrote: " + short_number(model.human_rate) + "\n";
         if (model.ranks()) {
             text += "ranks of human sentences:";
             for (auto const q : model.independent.initial)
-                text += " " + number(q);
+                text += " " + short_number(q);
             text += "\n";
         }
         print(text);
@@ -424,17 +418,17 @@ bool decides(judgement const & j, evidence_kind kind, double rate) {
 shown_document show(document const & d, judgement const & j, bool marked, watermark_model const & model,
                     std::span<watermark::sentence_evidence const> sentences) {
     shown_document shown{d.id, marked, {}, {}};
-    shown.verdict = number(j.score.score) + " of " + std::to_string(j.score.scored) + " sentences";
+    shown.verdict = short_number(j.score.score) + " of " + std::to_string(j.score.scored) + " sentences";
     if (j.score.scored != 0) {
-        shown.verdict += std::string{", "} + (model.ranks() ? "ratio " : "z ") + number(j.statistic);
+        shown.verdict += std::string{", "} + (model.ranks() ? "ratio " : "z ") + short_number(j.statistic);
         if (j.conformal_length != 0)
             shown.verdict +=
-                ", conformal p " + number(j.conformal)
+                ", conformal p " + short_number(j.conformal)
                 + (j.conformal_length < j.score.scored ? " (of the first " + std::to_string(j.conformal_length) + ")"
                                                        : "");
         for (auto const & [name, p] : {std::pair{"independent", j.independent}, {"Markov", j.markov}, {"key", j.key}})
             if (std::isfinite(p))
-                shown.verdict += std::string{", "} + name + " p " + number(p);
+                shown.verdict += std::string{", "} + name + " p " + short_number(p);
     }
     std::size_t judged = 0;
     for (std::size_t i = 0; i != d.count; ++i) {
@@ -447,10 +441,10 @@ shown_document show(document const & d, judgement const & j, bool marked, waterm
         else {
             line.note = model.ranks() ? "rank " + std::to_string(e.step.rank) + (e.step.mode == 1 ? ", relief" : "")
                         : model.method.method == watermark_method::simmark
-                            ? "evidence " + number(e.evidence)
+                            ? "evidence " + short_number(e.evidence)
                             : "region " + std::to_string(e.step.region.value_or(0));
             if (judged < j.sequential.size())
-                line.note += ", evidence so far " + number(j.sequential[judged]);
+                line.note += ", evidence so far " + short_number(j.sequential[judged]);
             ++judged;
         }
         shown.sentences.push_back(std::move(line));
@@ -477,8 +471,8 @@ int detect(document_settings const & where, model_settings const & m, detect_set
                              std::span{all.found.sentences}.subspan(docs.first_row[d], docs.documents[d].count)));
     auto const about =
         std::string{name_of(model.method.method)} + "; a document is called marked by "
-        + (kind == evidence_kind::published ? "the published threshold, " + number(checked.threshold())
-                                            : std::string{name_of(kind)} + " p at most " + number(s.rate))
+        + (kind == evidence_kind::published ? "the published threshold, " + short_number(checked.threshold())
+                                            : std::string{name_of(kind)} + " p at most " + short_number(s.rate))
         + "; calibrated on " + std::to_string(model.calibrated_on) + " human documents";
     if (!s.html.empty())
         write_page(s.html, evidence_page("Watermark", about, shown));
@@ -732,7 +726,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
                     {"ends", ends}});
     else if (!how.quiet)
         print(s.output + ": " + std::to_string(prompts.size()) + " texts, " + std::to_string(accepted) + " sentences, "
-              + std::to_string(accepted - admitted) + " of them not admitted; " + number(per_sentence)
+              + std::to_string(accepted - admitted) + " of them not admitted; " + short_number(per_sentence)
               + " candidates a sentence\n");
     return 0;
 }
@@ -751,7 +745,7 @@ struct attack {
     attack_kind kind = attack_kind::none;
     double rate = 0;
     [[nodiscard]] std::string name() const {
-        return kind == attack_kind::none ? "none" : std::string{name_of(kind)} + " " + number(rate);
+        return kind == attack_kind::none ? "none" : std::string{name_of(kind)} + " " + short_number(rate);
     }
 };
 attack parse_attack(std::string const & text) {
@@ -919,8 +913,8 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
         }
         text += (text.empty() ? "" : "\n") + std::string{"attack: "} + a.name();
         if (entry.contains("quality"))
-            text += " (BLEU " + number(entry["quality"]["bleu"].get<double>()) + ", ROUGE-L "
-                    + number(entry["quality"]["rouge_l"].get<double>()) + ")";
+            text += " (BLEU " + short_number(entry["quality"]["bleu"].get<double>()) + ", ROUGE-L "
+                    + short_number(entry["quality"]["rouge_l"].get<double>()) + ")";
         text += "\n" + cell("detector", 13) + cell("AUC", width);
         for (auto const * const name :
              {"TPR at 1 % FPR, %", "found at 1 %, %", "found at 5 %, %", "false at 1 %, %", "false at 5 %, %"})
@@ -938,10 +932,10 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
             auto const shown = [&](double value, watermark::interval const & i) {
                 return cell(percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]", width);
             };
-            auto line =
-                cell(std::string{name_of(kind)}, 13)
-                + cell(number(auc.auc) + " [" + number(auc.confidence.low) + ", " + number(auc.confidence.high) + "]",
-                       width);
+            auto line = cell(std::string{name_of(kind)}, 13)
+                        + cell(short_number(auc.auc) + " [" + short_number(auc.confidence.low) + ", "
+                                   + short_number(auc.confidence.high) + "]",
+                               width);
             for (auto const bound : rates) {
                 auto const at = watermark::tpr_at_fpr(positive, negative, bound, s.level);
                 row[bound == rates[0] ? "tpr_at_fpr_1" : "tpr_at_fpr_5"] = {

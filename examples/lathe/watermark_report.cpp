@@ -2,11 +2,20 @@
 
 #include "html.hpp"
 
+#include <array>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
 #include <unistd.h>
 
 namespace lathe_cli {
+
+std::string short_number(double v) {
+    std::array<char, 32> text{};
+    return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.4g", v))};
+}
+json number_or_null(double v) { return std::isfinite(v) ? json(v) : json(nullptr); }
 
 bool colours_wanted() {
     auto const * const none = std::getenv("NO_COLOR");

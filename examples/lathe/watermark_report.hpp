@@ -21,6 +21,11 @@ struct shown_document {
     std::vector<shown_sentence> sentences;
 };
 
+/// Four digits.
+std::string short_number(double v);
+/// What is not finite is null.
+json number_or_null(double v);
+
 /// Whether standard output is a terminal and NO_COLOR (no-color.org) does not forbid colours.
 bool colours_wanted();
 

@@ -6,8 +6,6 @@
 #include <lathe/core/executor.hpp>
 #include <lathe/reflect/watermark_tokens.hpp>
 
-#include <array>
-
 namespace lathe_cli {
 
 namespace {
@@ -32,12 +30,6 @@ namespace {
 
 namespace watermark = lathe::watermark;
 using lathe::reflect::describe;
-
-std::string number(double v) {
-    std::array<char, 32> text{};
-    return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.4g", v))};
-}
-json number_or_null(double v) { return std::isfinite(v) ? json(v) : json(nullptr); }
 
 /// What an average token of a text that does not know the key says: more speaks for a watermark.
 double usual_evidence(std::string_view method) {
@@ -76,7 +68,7 @@ int detect(lathe::reflect::token_method const & method, json const & options, to
     for (std::size_t i = 0; i != documents.size(); ++i) {
         auto const & d = documents[i];
         shown_document document{d.id, found[i].watermarked, {}, {}};
-        document.verdict = "score " + number(found[i].score) + ", p " + number(found[i].p_value) + ", "
+        document.verdict = "score " + short_number(found[i].score) + ", p " + short_number(found[i].p_value) + ", "
                            + std::to_string(found[i].scored) + " of " + std::to_string(d.tokens.size()) + " tokens";
         for (std::size_t k = 0; k != d.tokens.size(); ++k) {
             shown_sentence token;
@@ -84,7 +76,7 @@ int detect(lathe::reflect::token_method const & method, json const & options, to
             auto const e = k < found[i].evidence.size() ? found[i].evidence[k] : std::nan("");
             if (!std::isnan(e)) {
                 token.kind = e > usual_evidence(name) ? sentence_kind::hit : sentence_kind::miss;
-                token.note = "token " + std::to_string(d.tokens[k]) + ", evidence " + number(e);
+                token.note = "token " + std::to_string(d.tokens[k]) + ", evidence " + short_number(e);
             }
             document.sentences.push_back(std::move(token));
         }

@@ -221,3 +221,28 @@ refuse 1 'no documents' "${water[@]}" calibrate empty.jsonl "${fields[@]}" -o x.
 run 0 "${water[@]}" detect empty.jsonl "${fields[@]}" --watermark mark.safetensors --json
 [[ $out == *'"results": []'* ]] || fail "no documents: $out"
 [[ -z $(find . -name '.lathe-*') ]] || fail "a temporary file was left behind"
+
+# A model whose description was changed is refused with the file's name.
+python3 - <<'END'
+import json, struct
+raw = open("mark.safetensors", "rb").read()
+n = struct.unpack("<Q", raw[:8])[0]
+header = json.loads(raw[8 : 8 + n])
+def write(name, change):
+    about = json.loads(header["__metadata__"]["lathe_watermark"])
+    change(about)
+    new = dict(header, __metadata__={"lathe_watermark": json.dumps(about)})
+    text = json.dumps(new).encode()
+    text += b" " * (-len(text) % 8)
+    open(name, "wb").write(struct.pack("<Q", len(text)) + text + raw[8 + n :])
+write("m0.safetensors", lambda a: a.update(version=2))
+write("m1.safetensors", lambda a: a["method"].update(clusters=9))
+write("m2.safetensors", lambda a: a["method"].update(fuzzifier=1))
+write("m3.safetensors", lambda a: a["method"].update(colour=1))
+write("m4.safetensors", lambda a: a.update(human_rate=7))
+write("m5.safetensors", lambda a: a.pop("dimension"))
+END
+patterns=('version: found 2' 'vectors: found F64 of shape' 'fuzzifier' 'colour' 'human_rate: found 7' "no 'dimension'")
+for i in 0 1 2 3 4 5; do
+    refuse 1 "m$i.safetensors: .*${patterns[$i]}" "${water[@]}" detect held.jsonl "${fields[@]}" --watermark "m$i.safetensors"
+done
