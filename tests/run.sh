@@ -40,7 +40,7 @@ run_tests() {
 }
 
 # Optional parts are not optional here: a package that is not found is an error.
-complete=(-DLATHE_IO=ON -DLATHE_REFLECT=ON -DLATHE_DOT=ON -DLATHE_EIGEN=ON -DLATHE_BUILD_TESTS=ON
+complete=(-DLATHE_IO=ON -DLATHE_REFLECT=ON -DLATHE_DOT=ON -DLATHE_SENTENCES=ON -DLATHE_EIGEN=ON -DLATHE_BUILD_TESTS=ON
     -DCMAKE_REQUIRE_FIND_PACKAGE_{Catch2,benchmark,CLI11,yaml-cpp}=ON)
 
 # Unit tests of the host are built once, with sanitizers: without OpenCL, whose driver is a compiler and not ours to clean.

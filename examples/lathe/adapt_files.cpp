@@ -169,6 +169,13 @@ std::vector<double> read_values(lathe::checkpoint & from, std::size_t index) {
 
 adapter_values read_adapter(lathe::io::peft_folder const & folder, lathe::io::peft_module const & m) {
     auto & tensors = folder.tensors();
+    auto const read_values = [&](lathe::checkpoint & from, std::size_t index) { // what is merged reaches every weight
+        auto values = lathe_cli::read_values(from, index);
+        if (!std::ranges::all_of(values, [](double x) { return std::isfinite(x); }))
+            throw lathe::non_finite_error{std::string{from.label()} + ": tensor '" + from.tensors()[index].name
+                                          + "' holds NaN or infinity"};
+        return values;
+    };
     adapter_values v{m.outputs,
                      m.inputs,
                      m.rank,

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace lathe_cli {
 
@@ -30,6 +31,8 @@ action add_kinship(CLI::App & app);
 action add_worfeval(CLI::App & app);
 action add_cluster(CLI::App & app);
 action add_watermark(CLI::App & app);
+/// `tokens` of `lathe watermark`; what is returned runs it if it was named.
+std::function<std::optional<int>()> add_token_detection(CLI::App & watermark);
 action add_inspect(CLI::App & app);
 action add_methods(CLI::App & app);
 action add_devices(CLI::App & app);

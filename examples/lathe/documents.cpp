@@ -182,6 +182,10 @@ embedded_documents read_embeddings(document_settings const & s) {
 
 } // namespace
 
+bool names_embeddings(std::string const & path) {
+    return has_extension(path, ".npy") || has_extension(path, ".safetensors");
+}
+
 std::vector<text_part> sentences_of(std::string_view text) {
 #ifdef LATHE_CLI_SENTENCES
     static lathe::io::sentence_splitter split; // the program is on one thread here
@@ -242,12 +246,14 @@ embedded_documents embed_documents(std::vector<document> documents, document_set
     auto table = embed_texts(sentences, s.embedder, s.model, how);
     all.dimension = table.dimension;
     all.rows = std::move(table.values);
-    for (std::size_t i = 0; i != sentences.size(); ++i) { // a sentence without words stays a row of zeros
+    for (std::size_t i = 0; i != sentences.size(); ++i) {
         auto const row = std::span{all.rows}.subspan(i * all.dimension, all.dimension);
         double square = 0;
         for (auto const x : row)
             square += static_cast<double>(x) * static_cast<double>(x);
-        if (square > 0)
+        if (square == 0) // a sentence without words: the same direction for all
+            row[0] = 1;
+        else
             for (auto & x : row)
                 x = static_cast<float>(static_cast<double>(x) / std::sqrt(square));
     }
@@ -255,7 +261,7 @@ embedded_documents embed_documents(std::vector<document> documents, document_set
 }
 
 embedded_documents read_documents(document_settings const & s, run_settings const & how) {
-    if (has_extension(s.documents, ".npy") || has_extension(s.documents, ".safetensors"))
+    if (names_embeddings(s.documents))
         return read_embeddings(s);
     return embed_documents(read_texts(s), s, how);
 }
@@ -270,21 +276,50 @@ std::vector<token_document> read_token_documents(std::string const & path) {
         auto const record = parse_json_text(std::string{line.text}, label);
         if (!record.is_object())
             lathe::io::reject(label, "JSON", record.type_name(), "an object");
-        token_document d{id_of(record, line.number), {}, 0};
-        auto const tokens = record.find("tokens");
-        if (tokens == record.end() || !tokens->is_array())
-            lathe::io::reject(label, "tokens", tokens == record.end() ? "nothing" : lathe::reflect::shown(*tokens),
-                              "a list of integers");
-        for (auto const & t : *tokens) {
-            if (!t.is_number_unsigned() || t.get<std::uint64_t>() > 0x7fffffffu)
-                lathe::io::reject(label, "tokens", lathe::reflect::shown(t), "integers from 0 to 2147483647");
-            d.tokens.push_back(t.get<std::uint32_t>());
-        }
+        token_document d{id_of(record, line.number), {}, {}, {}};
+        auto const list = [&](char const * name, bool needed, auto const & take) {
+            auto const at = record.find(name);
+            if (at == record.end() && !needed)
+                return;
+            if (at == record.end() || !at->is_array())
+                lathe::io::reject(label, name, at == record.end() ? "nothing" : lathe::reflect::shown(*at), "a list");
+            if (!needed && at->size() != d.tokens.size())
+                lathe::io::reject(label, name, std::to_string(at->size()) + " elements",
+                                  std::to_string(d.tokens.size()) + ", one for each token");
+            for (auto const & value : *at)
+                if (!take(value))
+                    lathe::io::reject(label, name, lathe::reflect::shown(value),
+                                      needed ? "integers from 0 to 2147483647"
+                                             : "a text, or of entropies a number or null");
+        };
+        list("tokens", true, [&](json const & v) {
+            if (!v.is_number_unsigned() || v.get<std::uint64_t>() > 0x7fffffffu)
+                return false;
+            d.tokens.push_back(v.get<std::uint32_t>());
+            return true;
+        });
+        list("entropies", false, [&](json const & v) {
+            if (!v.is_number() && !v.is_null())
+                return false;
+            d.entropies.push_back(v.is_null() ? std::nan("") : v.get<double>());
+            return true;
+        });
+        list("pieces", false, [&](json const & v) {
+            if (!v.is_string())
+                return false;
+            d.pieces.push_back(v.get<std::string>());
+            return true;
+        });
         if (auto const prompt = record.find("prompt"); prompt != record.end()) {
             if (!prompt->is_number_unsigned() || prompt->get<std::uint64_t>() > d.tokens.size())
                 lathe::io::reject(label, "prompt", lathe::reflect::shown(*prompt),
                                   "how many of the " + std::to_string(d.tokens.size()) + " tokens are the prompt");
-            d.prompt = prompt->get<std::size_t>();
+            auto const n = prompt->get<std::ptrdiff_t>();
+            d.tokens.erase(d.tokens.begin(), d.tokens.begin() + n);
+            if (!d.entropies.empty())
+                d.entropies.erase(d.entropies.begin(), d.entropies.begin() + n);
+            if (!d.pieces.empty())
+                d.pieces.erase(d.pieces.begin(), d.pieces.begin() + n);
         }
         all.push_back(std::move(d));
     }

@@ -47,6 +47,9 @@ struct embedded_documents {
     }
 };
 
+/// Whether a path is that of embeddings rather than of texts.
+bool names_embeddings(std::string const & path);
+
 /// Sentences of a text of English prose. \throws format_error; unsupported_error in a program built without ICU
 std::vector<text_part> sentences_of(std::string_view text);
 
@@ -69,13 +72,15 @@ embedded_documents embed_documents(std::vector<document> documents, document_set
 /// \throws usage_error, io_error, format_error, mismatch_error, non_finite_error
 embedded_documents read_documents(document_settings const & s, run_settings const & how);
 
-/// A text as token numbers.
+/// A text as numbers of tokens.
 struct token_document {
     std::string id;
     std::vector<std::uint32_t> tokens;
-    std::size_t prompt = 0; ///< tokens at the beginning that are not judged
+    std::vector<double> entropies;   ///< one for each token, or none
+    std::vector<std::string> pieces; ///< the texts of the tokens, or none
 };
-/// A .jsonl file of objects with `tokens`, a list of integers, and perhaps `id` and `prompt`, a number of tokens.
+/// A .jsonl file of objects with `tokens`, a list of integers, and perhaps `id`, `entropies` (numbers, null where there
+/// is none), `pieces` (texts), and `prompt`, how many tokens at the beginning were not generated: they are left out.
 /// \throws usage_error, io_error, format_error
 std::vector<token_document> read_token_documents(std::string const & path);
 

@@ -49,6 +49,7 @@ struct sample_settings {
 };
 struct evaluate_settings {
     std::string marked;
+    std::optional<std::string> marked_lengths;
     std::vector<std::string> attack;
     double level = 0.95;
 };
@@ -94,10 +95,11 @@ inline constexpr auto lathe::reflect::help<lathe_cli::sample_settings> = lathe::
     {"margin", "candidates of less confidence are turned down; unless given, as published for the method"},
     {"batch", "candidates asked for at once"},
 });
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::evaluate_settings, marked, attack, level);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::evaluate_settings, marked, marked_lengths, attack, level);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::evaluate_settings> = lathe::reflect::help_table({
     {"marked", "documents with the watermark, of the same kind as the human ones"},
+    {"marked_lengths", "of embeddings: --lengths of the marked documents"},
     {"attack", "word_deletion, truncation, sentence_deletion, sentence_swap or copy_paste, a colon and a rate; may be "
                "repeated"},
     {"level", "of confidence intervals"},
@@ -128,12 +130,6 @@ backend_functions functions_of(run_settings const & how) {
     expect_threads(how.threads);
     return choose_backend(how.backend, functions(built_backends{}));
 }
-
-std::string number(double v) {
-    std::array<char, 32> text{};
-    return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.4g", v))};
-}
-json number_or_null(double v) { return std::isfinite(v) ? json(v) : json(nullptr); }
 
 watermark::detection_result detect_rows(embedded_documents const & docs, any_partition const & partition,
                                         std::size_t prompt_sentences, watermark::repeated_draws repeats,
@@ -189,11 +185,11 @@ std::vector<double> fit_centres(embedded_documents const & docs, watermark_model
     if (!how.quiet && model.method.fuzzifier >= bound.fuzzifier)
         std::fprintf(stderr,
                      "lathe: warning: fuzzifier %s is not below %s, from which on all centres may end at the mean\n",
-                     number(model.method.fuzzifier).c_str(), number(bound.fuzzifier).c_str());
+                     short_number(model.method.fuzzifier).c_str(), short_number(bound.fuzzifier).c_str());
     auto const apart = cluster::distances_between(centres, docs.dimension);
     if (!how.quiet && apart.smallest < 1e-4)
         std::fprintf(stderr, "lathe: warning: centres have merged: the nearest two are %s apart\n",
-                     number(apart.smallest).c_str());
+                     short_number(apart.smallest).c_str());
     return centres;
 }
 std::vector<double> read_centres(std::string const & path, std::size_t clusters, std::size_t dimension) {
@@ -291,7 +287,7 @@ int calibrate(document_settings const & where, method_settings const & method, c
     std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair{u[i], i}; });
     auto const fitted = fits ? static_cast<std::size_t>(s.fit_share * static_cast<double>(order.size())) : 0;
     if (fits && fitted == 0)
-        throw usage_error{"--fit-share: found " + number(s.fit_share) + " of " + std::to_string(order.size())
+        throw usage_error{"--fit-share: found " + short_number(s.fit_share) + " of " + std::to_string(order.size())
                           + " documents, expected at least one to fit on"};
     auto const fit_docs = subset(docs, std::span{order}.first(fitted));
     auto const human = subset(docs, std::span{order}.subspan(fitted));
@@ -362,11 +358,11 @@ int calibrate(document_settings const & where, method_settings const & method, c
     } else if (!how.quiet) {
         auto text = s.output + ": " + std::string{name_of(m.method)} + ", fitted on " + std::to_string(model.fitted_on)
                     + " documents, calibrated on " + std::to_string(model.calibrated_on) + " others\n";
-        text += "evidence of a sentence that a person wrote: " + number(model.human_rate) + "\n";
+        text += "evidence of a sentence that a person wrote: " + short_number(model.human_rate) + "\n";
         if (model.ranks()) {
             text += "ranks of human sentences:";
             for (auto const q : model.independent.initial)
-                text += " " + number(q);
+                text += " " + short_number(q);
             text += "\n";
         }
         print(text);
@@ -376,12 +372,15 @@ int calibrate(document_settings const & where, method_settings const & method, c
 
 // ---- detect ---------------------------------------------------------------------------------------------------------
 
-/// The documents must be embedded as those of the calibration were.
-void expect_same_embedding(watermark_model const & model, document_settings const & where,
-                           embedded_documents const & docs) {
-    if (docs.texts && model.embedder != where.embedder && model.embedder != embedder_choice::file)
+/// Texts must be embedded as those of the calibration were.
+void expect_same_embedder(watermark_model const & model, document_settings const & where) {
+    if (!names_embeddings(where.documents) && model.embedder != where.embedder
+        && model.embedder != embedder_choice::file)
         throw usage_error{"--embedder: found " + std::string{name_of(where.embedder)} + ", expected "
                           + std::string{name_of(model.embedder)} + ", which the watermark was calibrated with"};
+}
+void expect_same_dimension(watermark_model const & model, document_settings const & where,
+                           embedded_documents const & docs) {
     if (docs.first_row.back() != 0 && docs.dimension != model.dimension)
         throw lathe::mismatch_error{where.documents + ": embeddings of " + std::to_string(docs.dimension)
                                     + " dimensions, expected " + std::to_string(model.dimension)
@@ -419,17 +418,17 @@ bool decides(judgement const & j, evidence_kind kind, double rate) {
 shown_document show(document const & d, judgement const & j, bool marked, watermark_model const & model,
                     std::span<watermark::sentence_evidence const> sentences) {
     shown_document shown{d.id, marked, {}, {}};
-    shown.verdict = number(j.score.score) + " of " + std::to_string(j.score.scored) + " sentences";
+    shown.verdict = short_number(j.score.score) + " of " + std::to_string(j.score.scored) + " sentences";
     if (j.score.scored != 0) {
-        shown.verdict += std::string{", "} + (model.ranks() ? "ratio " : "z ") + number(j.statistic);
+        shown.verdict += std::string{", "} + (model.ranks() ? "ratio " : "z ") + short_number(j.statistic);
         if (j.conformal_length != 0)
             shown.verdict +=
-                ", conformal p " + number(j.conformal)
+                ", conformal p " + short_number(j.conformal)
                 + (j.conformal_length < j.score.scored ? " (of the first " + std::to_string(j.conformal_length) + ")"
                                                        : "");
         for (auto const & [name, p] : {std::pair{"independent", j.independent}, {"Markov", j.markov}, {"key", j.key}})
             if (std::isfinite(p))
-                shown.verdict += std::string{", "} + name + " p " + number(p);
+                shown.verdict += std::string{", "} + name + " p " + short_number(p);
     }
     std::size_t judged = 0;
     for (std::size_t i = 0; i != d.count; ++i) {
@@ -442,10 +441,10 @@ shown_document show(document const & d, judgement const & j, bool marked, waterm
         else {
             line.note = model.ranks() ? "rank " + std::to_string(e.step.rank) + (e.step.mode == 1 ? ", relief" : "")
                         : model.method.method == watermark_method::simmark
-                            ? "evidence " + number(e.evidence)
+                            ? "evidence " + short_number(e.evidence)
                             : "region " + std::to_string(e.step.region.value_or(0));
             if (judged < j.sequential.size())
-                line.note += ", evidence so far " + number(j.sequential[judged]);
+                line.note += ", evidence so far " + short_number(j.sequential[judged]);
             ++judged;
         }
         shown.sentences.push_back(std::move(line));
@@ -460,10 +459,11 @@ int detect(document_settings const & where, model_settings const & m, detect_set
         model.method.method == watermark_method::keyed_cohemark ? evidence_kind::key : evidence_kind::conformal);
     judge const checked(model, s.rate); // before anything is read
     checked.expect(kind);
+    expect_same_embedder(model, where);
     static_cast<void>(functions_of(how));
     catch_interrupts();
     auto const docs = read_documents(where, how);
-    expect_same_embedding(model, where, docs);
+    expect_same_dimension(model, where, docs);
     auto const all = judge_documents(model, docs, m, s.rate, how);
     std::vector<shown_document> shown;
     for (std::size_t d = 0; d != docs.documents.size(); ++d)
@@ -471,8 +471,8 @@ int detect(document_settings const & where, model_settings const & m, detect_set
                              std::span{all.found.sentences}.subspan(docs.first_row[d], docs.documents[d].count)));
     auto const about =
         std::string{name_of(model.method.method)} + "; a document is called marked by "
-        + (kind == evidence_kind::published ? "the published threshold, " + number(checked.threshold())
-                                            : std::string{name_of(kind)} + " p at most " + number(s.rate))
+        + (kind == evidence_kind::published ? "the published threshold, " + short_number(checked.threshold())
+                                            : std::string{name_of(kind)} + " p at most " + short_number(s.rate))
         + "; calibrated on " + std::to_string(model.calibrated_on) + " human documents";
     if (!s.html.empty())
         write_page(s.html, evidence_page("Watermark", about, shown));
@@ -626,6 +626,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
     auto const model = load_model(m.watermark);
     auto const partition = model.partition(m.key);
     auto const options = sampling_of(model, s);
+    expect_same_embedder(model, where);
     lathe::expects_option(m.prompt_sentences != 0, "prompt_sentences", "0", "at least 1");
     auto const run = functions_of(how);
     catch_interrupts();
@@ -648,7 +649,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
         throw lathe::mismatch_error{where.documents + ": no prompts"};
     kept_embeddings embed(where, how);
     auto const prompt_rows = embed_documents(std::move(prompt_documents), where, how);
-    expect_same_embedding(model, where, prompt_rows);
+    expect_same_dimension(model, where, prompt_rows);
     embed.keep(prompt_rows);
 
     embedded_documents corpus;
@@ -725,7 +726,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
                     {"ends", ends}});
     else if (!how.quiet)
         print(s.output + ": " + std::to_string(prompts.size()) + " texts, " + std::to_string(accepted) + " sentences, "
-              + std::to_string(accepted - admitted) + " of them not admitted; " + number(per_sentence)
+              + std::to_string(accepted - admitted) + " of them not admitted; " + short_number(per_sentence)
               + " candidates a sentence\n");
     return 0;
 }
@@ -744,7 +745,7 @@ struct attack {
     attack_kind kind = attack_kind::none;
     double rate = 0;
     [[nodiscard]] std::string name() const {
-        return kind == attack_kind::none ? "none" : std::string{name_of(kind)} + " " + number(rate);
+        return kind == attack_kind::none ? "none" : std::string{name_of(kind)} + " " + short_number(rate);
     }
 };
 attack parse_attack(std::string const & text) {
@@ -841,6 +842,11 @@ std::string percent(double v) {
     std::array<char, 16> text{};
     return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.1f", 100 * v))};
 }
+/// A cell of a table, and at least one space behind it.
+std::string cell(std::string text, std::size_t width) {
+    text.resize(std::max(width, text.size() + 1), ' ');
+    return text;
+}
 json interval_of(watermark::interval const & i) { return json::array({i.low, i.high}); }
 
 int evaluate(document_settings const & where, model_settings const & m, evaluate_settings const & s,
@@ -854,18 +860,18 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
     auto const model = load_model(m.watermark);
     static_cast<void>(model.partition(m.key));
     static_cast<void>(functions_of(how));
+    expect_same_embedder(model, where);
     catch_interrupts();
     auto const human = read_documents(where, how);
     auto marked_where = where;
     marked_where.documents = s.marked;
-    if (!human.texts)
-        marked_where.lengths.reset(); // of the human ones; a .safetensors file brings its own
+    marked_where.lengths = s.marked_lengths;
     auto const marked = read_documents(marked_where, how);
     if (human.texts != marked.texts)
         throw usage_error{"--marked: found " + std::string{marked.texts ? "texts" : "embeddings"} + ", expected "
                           + (human.texts ? "texts" : "embeddings") + " as the human documents"};
-    expect_same_embedding(model, where, human);
-    expect_same_embedding(model, marked_where, marked);
+    expect_same_dimension(model, where, human);
+    expect_same_dimension(model, marked_where, marked);
 
     std::vector<evidence_kind> kinds{evidence_kind::published};
     if (model.method.method != watermark_method::keyed_cohemark)
@@ -877,6 +883,7 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
     if (model.keyed())
         kinds.push_back(evidence_kind::key);
     constexpr double rates[] = {0.01, 0.05};
+    constexpr std::size_t width = 24;
     auto const judged_human = judge_documents(model, human, m, rates[0], how).documents;
     auto const scores_of = [](std::vector<judgement> const & all, evidence_kind kind) {
         std::vector<double> scores;
@@ -906,10 +913,13 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
         }
         text += (text.empty() ? "" : "\n") + std::string{"attack: "} + a.name();
         if (entry.contains("quality"))
-            text += " (BLEU " + number(entry["quality"]["bleu"].get<double>()) + ", ROUGE-L "
-                    + number(entry["quality"]["rouge_l"].get<double>()) + ")";
-        text += "\ndetector     AUC                  TPR at 1 % FPR, %    found at 1 %, %      found at 5 %, %"
-                "      false at 1 %, %      false at 5 %, %\n";
+            text += " (BLEU " + short_number(entry["quality"]["bleu"].get<double>()) + ", ROUGE-L "
+                    + short_number(entry["quality"]["rouge_l"].get<double>()) + ")";
+        text += "\n" + cell("detector", 13) + cell("AUC", width);
+        for (auto const * const name :
+             {"TPR at 1 % FPR, %", "found at 1 %, %", "found at 5 %, %", "false at 1 %, %", "false at 5 %, %"})
+            text += cell(name, width);
+        text += "\n";
         auto detectors = json::array();
         for (auto const kind : kinds) {
             auto const positive = scores_of(judged, kind), negative = scores_of(judged_human, kind);
@@ -920,15 +930,12 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
                      {"auc", number_or_null(auc.auc)},
                      {"auc_interval", interval_of(auc.confidence)}};
             auto const shown = [&](double value, watermark::interval const & i) {
-                auto cell = percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]";
-                cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
-                return cell;
+                return cell(percent(value) + " [" + percent(i.low) + ", " + percent(i.high) + "]", width);
             };
-            std::string line{name_of(kind)};
-            line.resize(13, ' ');
-            auto cell = number(auc.auc) + " [" + number(auc.confidence.low) + ", " + number(auc.confidence.high) + "]";
-            cell.resize(std::max<std::size_t>(22, cell.size() + 1), ' ');
-            line += cell;
+            auto line = cell(std::string{name_of(kind)}, 13)
+                        + cell(short_number(auc.auc) + " [" + short_number(auc.confidence.low) + ", "
+                                   + short_number(auc.confidence.high) + "]",
+                               width);
             for (auto const bound : rates) {
                 auto const at = watermark::tpr_at_fpr(positive, negative, bound, s.level);
                 row[bound == rates[0] ? "tpr_at_fpr_1" : "tpr_at_fpr_5"] = {
@@ -1021,9 +1028,10 @@ action add_watermark(CLI::App & app) {
     evaluate_flags->model.add(*evaluate_command, "Watermark", describe<model_settings>());
     evaluate_flags->settings.add(*evaluate_command, "Evaluation", describe<evaluate_settings>());
     finish(*evaluate_command, *evaluate_flags);
+    auto tokens = add_token_detection(sub);
     sub.allow_extras();
 
-    return [&sub, c = calibrate_command, cf = calibrate_flags, s = sample_command, sf = sample_flags,
+    return [&sub, tokens, c = calibrate_command, cf = calibrate_flags, s = sample_command, sf = sample_flags,
             d = detect_command, df = detect_flags, e = evaluate_command, ef = evaluate_flags] {
         using lathe::reflect::options_from;
         auto const start = [](CLI::App const & command, watermark_flags const & flags) {
@@ -1051,9 +1059,11 @@ action add_watermark(CLI::App & app) {
             return evaluate(where, options_from<model_settings>(ef->model.given()),
                             options_from<evaluate_settings>(ef->settings.given()), how);
         }
+        if (auto const status = tokens())
+            return *status;
         expect_nothing_left(sub);
         throw usage_error{
-            "watermark: no command; known: calibrate, sample, detect, evaluate; see lathe watermark --help"};
+            "watermark: no command; known: calibrate, sample, detect, evaluate, tokens; see lathe watermark --help"};
     };
 }
 

@@ -206,16 +206,18 @@ public:
 watermark_model load_model(std::string const & path) {
     if (path.empty())
         throw usage_error{"--watermark: found nothing, expected a model that lathe watermark calibrate wrote"};
-    auto model = model_reader(path).read();
     try {
+        auto model = model_reader(path).read();
         static_cast<void>(model.partition(
             model.method.method == watermark_method::keyed_cohemark ? std::optional<std::uint64_t>{0} : std::nullopt));
-    } catch (usage_error const &) {
+        return model;
+    } catch (lathe::io_error const &) {
         throw;
-    } catch (lathe::error const & e) {
+    } catch (lathe::format_error const &) {
+        throw;
+    } catch (lathe::error const & e) { // an option or a shape that the file says
         throw lathe::format_error{path + ": " + e.what()};
     }
-    return model;
 }
 
 // ---- judging --------------------------------------------------------------------------------------------------------

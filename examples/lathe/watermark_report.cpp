@@ -2,36 +2,67 @@
 
 #include "html.hpp"
 
+#include <array>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
 #include <unistd.h>
 
 namespace lathe_cli {
 
+std::string short_number(double v) {
+    std::array<char, 32> text{};
+    return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.4g", v))};
+}
+json number_or_null(double v) { return std::isfinite(v) ? json(v) : json(nullptr); }
+
 bool colours_wanted() {
     auto const * const none = std::getenv("NO_COLOR");
     return ::isatty(STDOUT_FILENO) == 1 && (none == nullptr || *none == '\0');
 }
 
+namespace {
+std::string painted(bool colours, std::string_view code, std::string const & text) {
+    return colours ? "\x1b[" + std::string{code} + "m" + text + "\x1b[0m" : text;
+}
+std::string heading(shown_document const & d, bool colours) {
+    return painted(colours, "1", lathe::io::printable(d.id)) + ": "
+           + painted(colours, d.marked ? "1;32" : "1", d.marked ? "marked" : "not marked") + "; " + d.verdict + "\n";
+}
+std::string_view colour_of(sentence_kind kind) {
+    return kind == sentence_kind::hit ? "32" : kind == sentence_kind::miss ? "31" : "2";
+}
+} // namespace
+
 std::string evidence_text(std::vector<shown_document> const & documents, bool colours) {
     constexpr std::size_t longest = 2000; // bytes of a sentence
-    auto const paint = [&](std::string_view code, std::string const & text) {
-        return colours ? "\x1b[" + std::string{code} + "m" + text + "\x1b[0m" : text;
-    };
     std::string out;
     for (auto const & d : documents) {
-        out += paint("1", lathe::io::printable(d.id)) + ": "
-               + paint(d.marked ? "1;32" : "1", d.marked ? "marked" : "not marked") + "; " + d.verdict + "\n";
+        out += heading(d, colours);
         for (auto const & s : d.sentences) {
             auto const line = std::string{s.kind == sentence_kind::hit    ? "  + "
                                           : s.kind == sentence_kind::miss ? "  - "
                                                                           : "    "}
                               + lathe::io::printable(s.text, longest);
-            out += paint(s.kind == sentence_kind::hit ? "32" : s.kind == sentence_kind::miss ? "31" : "2", line);
+            out += painted(colours, colour_of(s.kind), line);
             if (!s.note.empty())
-                out += paint("2", "  [" + s.note + "]");
+                out += painted(colours, "2", "  [" + s.note + "]");
             out += "\n";
         }
+    }
+    return out;
+}
+
+std::string token_text(std::vector<shown_document> const & documents, bool colours) {
+    std::string out;
+    for (auto const & d : documents) {
+        out += heading(d, colours);
+        if (!colours)
+            continue;
+        for (auto const & s : d.sentences)
+            out += painted(colours, colour_of(s.kind), lathe::io::printable(s.text)) + " ";
+        out += "\n";
     }
     return out;
 }
@@ -46,7 +77,7 @@ std::string evidence_page(std::string_view title, std::string_view about,
           "</style></head><body><h1>"
         + html_escaped(title) + "</h1><p class=\"verdict\">" + html_escaped(about)
         + "</p><p class=\"verdict\"><span class=\"hit\">speaks for a watermark</span> <span class=\"miss\">speaks "
-          "against it</span> <span class=\"apart\">is not judged</span>. Point at a sentence for the reason.</p>\n";
+          "against it</span> <span class=\"apart\">is not judged</span>. Point at one for the reason.</p>\n";
     for (auto const & d : documents) {
         html += "<h2>" + html_escaped(d.id) + ": " + (d.marked ? "<span class=\"marked\">marked</span>" : "not marked")
                 + "</h2><p class=\"verdict\">" + html_escaped(d.verdict) + "</p><p>";

@@ -119,6 +119,10 @@ refuse 1 "no tensor 'layers.01.proj.weight', which the adapter is for" adapt mer
 weights other.safetensors 3 20 22
 refuse 1 'has shape \[20, 22\], the adapter of module' adapt merge other.safetensors --adapter lora -o x
 [[ ! -e x && ! -e x.unfinished && ! -e r.unfinished ]] || fail "a refused run left something"
+cp -r lora nan
+printf '\x00\x00\xc0\x7f' | dd of=nan/adapter_model.safetensors bs=1 seek=$(($(stat -c %s nan/adapter_model.safetensors) - 4)) conv=notrunc status=none
+refuse 1 'holds NaN or infinity' adapt merge base.safetensors --adapter nan -o x
+rm -rf x.unfinished # of the weights before it
 # A folder that holds something else is not taken for unfinished work.
 mkdir x.unfinished && touch x.unfinished/mine
 refuse 1 'it holds mine' adapt init lora base.safetensors --target-modules proj -o x

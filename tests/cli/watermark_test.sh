@@ -141,7 +141,48 @@ echo '5 x' >wrong.txt
 refuse 1 "number 1: found 'x'" "${water[@]}" detect "$points" --lengths wrong.txt --watermark rows.safetensors
 refuse 1 'dimensions, expected' "${water[@]}" detect "$points" --lengths lengths.txt --watermark mark.safetensors
 refuse 2 'an attack on sentences' "${water[@]}" evaluate "$points" --lengths lengths.txt --watermark rows.safetensors \
-    --marked "$points" --attack word_deletion:0.1
+    --marked "$points" --marked-lengths lengths.txt --attack word_deletion:0.1
+run 0 "${water[@]}" evaluate "$points" --lengths lengths.txt --watermark rows.safetensors --marked "$points" \
+    --marked-lengths lengths.txt --attack sentence_deletion:0.3
+[[ $out == *"attack: sentence_deletion 0.3"$'\n'* ]] || fail "rows: $out"
+refuse 2 '--marked: found texts, expected embeddings' "${water[@]}" evaluate "$points" --lengths lengths.txt \
+    --watermark rows.safetensors --marked marked.jsonl "${fields[@]}"
+
+# Tokens: of all tokens alone those are green that evidence says so of; a text of them is marked.
+python3 - <<'END' >ids.jsonl
+import json
+print(json.dumps({"id": "all", "tokens": list(range(200))}))
+END
+unigram=("${water[@]}" tokens unigram --vocabulary 200)
+run 0 "${unigram[@]}" ids.jsonl --json
+[[ $out == *'"method": "unigram"'* && $out == *'"watermarked": false'* ]] || fail "tokens: $out"
+python3 - out.txt <<'END' >ids.jsonl
+import json, sys
+evidence = json.load(open(sys.argv[1]))["results"][0]["evidence"]
+green = [i for i, e in enumerate(evidence) if e == 1]
+assert len(green) == 100, len(green)
+print(json.dumps({"id": "green", "tokens": [7, 7] + green, "prompt": 2, "pieces": ["?", "?"] + [f"<w{i}>" for i in green]}))
+print(json.dumps({"id": "other", "tokens": [i for i in range(200) if i not in green]}))
+END
+run 0 "${unigram[@]}" ids.jsonl --html tokens.html --threads 1
+[[ $out == "green: marked; score "*"100 of 100 tokens"*"other: not marked; "* ]] || fail "tokens: $out"
+page=$(<tokens.html)
+[[ $page == *'class="hit" title="token '*'&lt;w'* && $page != *'<w'* && $page != *"?</span>"* ]] || fail "page of tokens"
+run 0 "${water[@]}" tokens kgw --vocabulary 200 --gamma 0.25 ids.jsonl
+run 0 "${water[@]}" tokens exp --vocabulary 200 ids.jsonl
+refuse 1 'has no entropies' "${water[@]}" tokens sweet --vocabulary 200 ids.jsonl
+refuse 1 'asks the language model for logits' "${water[@]}" tokens unbiased --vocabulary 200 ids.jsonl
+refuse 2 'vocabulary: found 0' "${water[@]}" tokens kgw ids.jsonl
+refuse 2 'an id below 100' "${water[@]}" tokens kgw --vocabulary 100 ids.jsonl
+refuse 2 "'kgv': unknown method" "${water[@]}" tokens kgv ids.jsonl
+refuse 2 'tokens: no method' "${water[@]}" tokens
+refuse 2 'did you mean --gamma' "${water[@]}" tokens kgw --gama 1 ids.jsonl
+echo '{"tokens": [1, -2]}' >bad.jsonl
+refuse 1 'line 1: tokens: found -2' "${unigram[@]}" bad.jsonl
+echo '{"tokens": [1, 2], "pieces": ["a"]}' >bad.jsonl
+refuse 1 'pieces: found 1 elements, expected 2' "${unigram[@]}" bad.jsonl
+echo '{"tokens": [1], "prompt": 2}' >bad.jsonl
+refuse 1 'prompt: found 2' "${unigram[@]}" bad.jsonl
 
 # What is refused.
 refuse 2 'watermark: no command' "${water[@]}"
@@ -161,7 +202,7 @@ run 0 "${water[@]}" calibrate human.jsonl "${fields[@]}" --method keyed_cohemark
 refuse 2 '--key: found nothing' "${water[@]}" detect held.jsonl "${fields[@]}" --watermark keyed.safetensors
 run 0 "${water[@]}" detect held.jsonl "${fields[@]}" --watermark keyed.safetensors --key 5
 [[ $out == *", key p "* && $out != *conformal* ]] || fail "key: $out"
-refuse 2 '--embedder: found minilm, expected hashing' "${water[@]}" detect none.jsonl "${fields[@]}" --watermark mark.safetensors --embedder minilm || true
+refuse 2 '--embedder: found minilm, expected hashing' "${water[@]}" detect none.jsonl "${fields[@]}" --watermark mark.safetensors --embedder minilm
 refuse 2 'neither' "${water[@]}" sample held.jsonl "${fields[@]}" --watermark mark.safetensors -o x.jsonl
 refuse 2 "--attack: found 'paraphrase:0.1'" "${water[@]}" evaluate held.jsonl "${fields[@]}" --watermark mark.safetensors --marked marked.jsonl --attack paraphrase:0.1
 refuse 2 "--attack: found 'truncation:1'" "${water[@]}" evaluate held.jsonl "${fields[@]}" --watermark mark.safetensors --marked marked.jsonl --attack truncation:1
@@ -180,3 +221,28 @@ refuse 1 'no documents' "${water[@]}" calibrate empty.jsonl "${fields[@]}" -o x.
 run 0 "${water[@]}" detect empty.jsonl "${fields[@]}" --watermark mark.safetensors --json
 [[ $out == *'"results": []'* ]] || fail "no documents: $out"
 [[ -z $(find . -name '.lathe-*') ]] || fail "a temporary file was left behind"
+
+# A model whose description was changed is refused with the file's name.
+python3 - <<'END'
+import json, struct
+raw = open("mark.safetensors", "rb").read()
+n = struct.unpack("<Q", raw[:8])[0]
+header = json.loads(raw[8 : 8 + n])
+def write(name, change):
+    about = json.loads(header["__metadata__"]["lathe_watermark"])
+    change(about)
+    new = dict(header, __metadata__={"lathe_watermark": json.dumps(about)})
+    text = json.dumps(new).encode()
+    text += b" " * (-len(text) % 8)
+    open(name, "wb").write(struct.pack("<Q", len(text)) + text + raw[8 + n :])
+write("m0.safetensors", lambda a: a.update(version=2))
+write("m1.safetensors", lambda a: a["method"].update(clusters=9))
+write("m2.safetensors", lambda a: a["method"].update(fuzzifier=1))
+write("m3.safetensors", lambda a: a["method"].update(colour=1))
+write("m4.safetensors", lambda a: a.update(human_rate=7))
+write("m5.safetensors", lambda a: a.pop("dimension"))
+END
+patterns=('version: found 2' 'vectors: found F64 of shape' 'fuzzifier' 'colour' 'human_rate: found 7' "no 'dimension'")
+for i in 0 1 2 3 4 5; do
+    refuse 1 "m$i.safetensors: .*${patterns[$i]}" "${water[@]}" detect held.jsonl "${fields[@]}" --watermark "m$i.safetensors"
+done

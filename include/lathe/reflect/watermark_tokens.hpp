@@ -56,7 +56,8 @@ inline constexpr auto lathe::reflect::help<lathe::watermark::ewd_options> = lath
     {"repeats", "a token that comes again in the same context counts once, or every time as in published code"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::watermark::morphmark_options, vocabulary, gamma, growth, linear_factor,
-                        exponential_factor, logarithmic_factor, least_mass, key, prefix, hash, z_threshold, repeats);
+                        exponential_factor, logarithmic_factor, least_mass, key, prefix, hash, ewd_seeds, z_threshold,
+                        repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::morphmark_options> = lathe::reflect::help_table({
     {"vocabulary", "number of tokens of the model"},
@@ -69,6 +70,7 @@ inline constexpr auto lathe::reflect::help<lathe::watermark::morphmark_options> 
     {"key", "the secret"},
     {"prefix", "tokens before that choose the green list"},
     {"hash", "what of them: their product (time), their sum, the first, or the smallest after a permutation"},
+    {"ewd_seeds", "the green lists of EWD, whose detector then applies"},
     {"z_threshold", "watermarked above"},
     {"repeats", "a token that comes again in the same context counts once, or every time as in published code"},
 });

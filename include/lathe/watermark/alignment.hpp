@@ -149,7 +149,7 @@ public:
             std::ranges::transform(words, xi.begin(),
                                    [](std::uint32_t w) { return random::markllm_mersenne::uniform(w); });
             download_row<T>(be, logits, i, row);
-            softmax(row);
+            host::softmax(std::span{row});
             chosen[i] = exponential_choice(std::span<double const>{row}, std::span<double const>{xi}, options_.top);
         }
         return chosen;
@@ -277,7 +277,7 @@ public:
         for (std::size_t i = 0; i != contexts.size(); ++i) {
             auto const turn = (options_.start + contexts[i].tokens.size() - contexts[i].prompt) % options_.length;
             download_row<T>(be, logits, i, row);
-            softmax(row);
+            host::softmax(std::span{row});
             double const u = key_.xi[turn];
             double sum = 0;
             for (auto const t : key_.permutation) {

@@ -203,14 +203,10 @@ sequential_result sequential_test(rank_automaton const & automaton, rank_chain c
         expects_shape(std::cmp_greater_equal(ranks[i], 1) && std::cmp_less_equal(ranks[i], k),
                       "sequential_test: a rank that is not from 1 to the number of clusters");
         auto const rank = static_cast<std::size_t>(ranks[i]);
-        auto const * const q = i == 0 || chain.transitions.empty()
-                                   ? chain.initial.data()
-                                   : chain.transitions.data() + (static_cast<std::size_t>(ranks[i - 1]) - 1) * k;
-        double p0 = 0;
-        for (std::size_t j = 1; j <= k; ++j)
-            if (automaton.hit(j, state))
-                p0 += q[j - 1];
-        evidence.add(automaton.hit(rank, state), std::min(p0, 1.0));
+        auto const q = i == 0 || chain.transitions.empty()
+                           ? std::span{chain.initial}
+                           : std::span{chain.transitions}.subspan((static_cast<std::size_t>(ranks[i - 1]) - 1) * k, k);
+        evidence.add(automaton.hit(rank, state), hit_probability(automaton, state, q));
         state = automaton.next(rank, state);
         r.values.push_back(evidence.value());
         r.p_values.push_back(evidence.p_value());

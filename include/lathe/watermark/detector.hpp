@@ -1,6 +1,7 @@
 #pragma once
 /// \file  Detection: one detector for every partition, over many documents at once, with what each sentence says.
 ///        docs/watermarking.md.
+#include <lathe/cluster/rows.hpp>
 #include <lathe/core/control.hpp>
 #include <lathe/core/ops.hpp>
 #include <lathe/watermark/null_models.hpp>
@@ -174,20 +175,16 @@ detection_result detect_codes(Executor & e, P const & partition, typename P::cod
     return r;
 }
 
-/// Detection in many documents: `sentences` has a row for each sentence of all documents, one document after the other.
-/// Codes are computed for some ten thousand sentences at a time, and documents scored on the threads of the backend;
-/// the result does not depend on how many. One step of `ctl` for each such part.
-/// \throws shape_error, option_error, non_finite_error
-/// Complexity: one product with the partition's vectors, 2 N K d; memory for the codes of one part, and the result.
-template <real T = float, class B, class P, class Q, class Obs = no_observer, class Stop = never_stop>
+/// Detection in documents whose sentences are read by parts: read(first, count) gives rows [first, first + count) of
+/// `rows`. What both functions below are.
+template <real T, class B, class P, class Read, class Obs, class Stop>
     requires semantic_partition<P, B, T>
-detection_result detect(B & be, P const & partition, mat_view<Q> sentences, std::span<std::size_t const> offsets,
-                        detection_options const & options = {}, null_model const & null = {},
-                        control<Obs, Stop> ctl = {}) {
+detection_result detect_by_parts(B & be, P const & partition, std::size_t rows, std::size_t cols, Read && read,
+                                 std::span<std::size_t const> offsets, detection_options const & options,
+                                 null_model const & null, control<Obs, Stop> & ctl) {
     validate(options);
-    validate_offsets(offsets, sentences.rows);
-    expects_shape(sentences.rows == 0 || sentences.cols == partition.dimensions(),
-                  "detect: embeddings are not as long as the partition's");
+    validate_offsets(offsets, rows);
+    expects_shape(rows == 0 || cols == partition.dimensions(), "detect: embeddings are not as long as the partition's");
     constexpr std::size_t part = 16384; // sentences whose codes exist at a time, but for a longer document
     detection_result all{options, status::converged, {}, {}};
     auto && e = host::executor_of(be);
@@ -198,10 +195,16 @@ detection_result detect(B & be, P const & partition, mat_view<Q> sentences, std:
         }
         for (last = first + 1; last + 1 < offsets.size() && offsets[last + 1] - offsets[first] <= part;)
             ++last;
-        auto const begin = offsets[first], rows = offsets[last] - begin;
-        auto const codes = partition.template encode<T>(
-            be, cmat<B, T>(sentences.data + static_cast<std::ptrdiff_t>(begin * sentences.ld), rows, sentences.cols,
-                           sentences.ld));
+        auto const begin = offsets[first];
+        auto const codes = [&] {
+            try {
+                return partition.template encode<T>(be, read(begin, offsets[last] - begin));
+            } catch (non_finite_error const & found) {
+                if (begin == 0)
+                    throw;
+                throw non_finite_error{"sentences from row " + std::to_string(begin) + " on: " + found.what()};
+            }
+        }();
         std::vector<std::size_t> here(offsets.begin() + static_cast<std::ptrdiff_t>(first),
                                       offsets.begin() + static_cast<std::ptrdiff_t>(last) + 1);
         for (auto & o : here)
@@ -212,6 +215,35 @@ detection_result detect(B & be, P const & partition, mat_view<Q> sentences, std:
         ctl.observe(progress{last, offsets.size() - 1, std::nan(""), std::nan("")});
     }
     return all;
+}
+
+/// Detection in many documents: `sentences` has a row for each sentence of all documents, one document after the other.
+/// Codes are computed for some ten thousand sentences at a time, and documents scored on the threads of the backend;
+/// the result does not depend on how many. One step of `ctl` for each such part.
+/// \throws shape_error, option_error; non_finite_error, which names the row
+/// Complexity: one product with the partition's vectors, 2 N K d; memory for the codes of one part, and the result.
+template <real T = float, class B, class P, class Q, class Obs = no_observer, class Stop = never_stop>
+    requires semantic_partition<P, B, T>
+detection_result detect(B & be, P const & partition, mat_view<Q> sentences, std::span<std::size_t const> offsets,
+                        detection_options const & options = {}, null_model const & null = {},
+                        control<Obs, Stop> ctl = {}) {
+    auto const read = [&](std::size_t first, std::size_t count) {
+        return cmat<B, T>(sentences.data + static_cast<std::ptrdiff_t>(first * sentences.ld), count, sentences.cols,
+                          sentences.ld);
+    };
+    return detect_by_parts<T>(be, partition, sentences.rows, sentences.cols, read, offsets, options, null, ctl);
+}
+/// The same of the rows of a source (a .npy file, safetensors), which may be larger than memory: the same bits.
+/// \throws what the source throws too
+template <real T = float, class B, class P, class Source, class Obs = no_observer, class Stop = never_stop>
+    requires semantic_partition<P, B, T> && cluster::row_source<Source, B, T>
+detection_result detect(B & be, P const & partition, Source & sentences, std::span<std::size_t const> offsets,
+                        detection_options const & options = {}, null_model const & null = {},
+                        control<Obs, Stop> ctl = {}) {
+    auto const read = [&](std::size_t first, std::size_t count) {
+        return cmat<B, T>(sentences.read(be, first, count));
+    };
+    return detect_by_parts<T>(be, partition, sentences.rows(), sentences.cols(), read, offsets, options, null, ctl);
 }
 
 } // namespace watermark

@@ -113,7 +113,7 @@ public:
         for (std::size_t i = 0; i != contexts.size(); ++i)
             if (contexts[i].tokens.size() >= options_.prefix) {
                 download_row<T>(be, logits, i, row);
-                softmax(row);
+                host::softmax(std::span{row});
                 random::torch_generator(seeds_(contexts[i].tokens)).uniform(r);
                 chosen[i] = exponential_choice(std::span<double const>{row}, std::span<float const>{r}, options_.top);
             }
@@ -132,6 +132,16 @@ struct exp_gumbel_options {
     double p_threshold = 1e-4;    ///< watermarked below
     watermark::repeats repeats = watermark::repeats::once;
 };
+
+/// \throws option_error, of a table with more numbers than 64 bits count too
+inline void expects_table(exp_gumbel_options const & o) {
+    expects_vocabulary(o.vocabulary);
+    expects_prefix(o.prefix);
+    auto const V = static_cast<double>(o.vocabulary);
+    expects_option(V * V * static_cast<double>(o.prefix) < 0x1p63, "prefix", std::to_string(o.prefix),
+                   "fewer tokens, for a table of 2^63 numbers at most");
+    expects_option(o.floor >= 0 && o.floor < 1, "floor", std::to_string(o.floor), "a number from 0, below 1");
+}
 
 /// The numbers are a table of (V h) x V uniform ones, row after row of one stream: 20 GB at V = 50 272 and h = 2.
 /// Nothing of it is stored. A number is found by its place in the stream (random/mt19937.hpp): in a millisecond, or
@@ -156,9 +166,7 @@ public:
     /// \throws option_error
     explicit exp_gumbel_detector(exp_gumbel_options const & o)
         : options_{o}, words_(static_cast<std::uint32_t>(o.seed)) {
-        expects_vocabulary(o.vocabulary);
-        expects_prefix(o.prefix);
-        expects_option(o.floor >= 0 && o.floor < 1, "floor", std::to_string(o.floor), "a number from 0, below 1");
+        expects_table(o);
     }
     /// \throws option_error for a token outside the vocabulary
     [[nodiscard]] token_detection operator()(token_text const & text) const {
@@ -203,8 +211,7 @@ class exp_gumbel_sampler {
 public:
     /// \throws option_error
     explicit exp_gumbel_sampler(exp_gumbel_options const & o) : options_{o} {
-        expects_vocabulary(o.vocabulary);
-        expects_prefix(o.prefix);
+        expects_table(o);
         expects_option(o.temperature > 0, "temperature", std::to_string(o.temperature), "a number above 0");
     }
     /// Nothing for contexts shorter than `prefix`. \throws shape_error, option_error
@@ -322,7 +329,9 @@ public:
         for (std::size_t i = 0; i != contexts.size(); ++i)
             if (auto const before = contexts[i].tokens; before.size() >= options_.prefix) {
                 download_row<T>(be, logits, i, row);
-                softmax(row, options_.temperature);
+                for (auto & x : row)
+                    x /= options_.temperature;
+                host::softmax(std::span{row});
                 if (options_.top_p < 1)
                     keep_nucleus(row);
                 random::torch_generator(pf_seed(options_, before.last(options_.prefix))).uniform(r);

@@ -7,7 +7,6 @@
 /// key and the tokens before choose. The statistic is z = (green - gamma T) / sqrt(T gamma (1 - gamma)) over the T
 /// scored tokens, the p-value the exact tail of a binomial law with share G/V. A pair of green list and token that
 /// comes again is scored once unless the options say `repeats::every`.
-#include <lathe/core/softmax.hpp>
 #include <lathe/random/numpy.hpp>
 #include <lathe/random/sha256.hpp>
 #include <lathe/random/torch.hpp>
@@ -384,8 +383,8 @@ std::vector<double> spike_entropies(B & be, mat_view<P> logits, double gamma, do
 
 // ---- green lists for generation -------------------------------------------------------------------------------------
 
-/// How much memory rows of green lists may take, as bits.
-inline constexpr std::size_t green_cache_bytes = std::size_t{64} << 20;
+/// How much memory green lists may take that are kept: all of them up to some 65 000 tokens.
+inline constexpr std::size_t green_cache_bytes = std::size_t{512} << 20;
 
 /// Green lists as bits, kept as they are asked for up to a number of bytes: with room for V lists of V bits (315 MB at
 /// 50 272 tokens) the whole relation. What does not fit any more is answered without memory.
@@ -707,6 +706,7 @@ struct morphmark_options {
     std::uint64_t key = published_key;
     std::size_t prefix = 1; ///< tokens before that choose the green list (h)
     context_hash hash = context_hash::time;
+    bool ewd_seeds = false; ///< EWD's green lists in the place of KGW's, for its detector
     double z_threshold = 2;
     watermark::repeats repeats = watermark::repeats::once;
 };
@@ -725,7 +725,7 @@ inline double morphmark_strength(morphmark_options const & o, double mass) {
 
 /// Row := the logarithm of the distribution with the part r of the red mass moved to the green tokens, where `green` (1
 /// or 0) says which they are: p' = p (1 + r (1 - P) / P) for green, p max(0, 1 - r) for red tokens, normalised. A row
-/// whose softmax is NaN becomes NaN. Three passes. `work` is as long as the row.
+/// whose softmax is NaN becomes NaN. Three passes.
 template <class B, class T>
     requires elementwise<B, T>
 void morphmark_row(B & be, morphmark_options const & o, cvec<B, T> green, vec<B, T> row) {
@@ -738,34 +738,41 @@ void morphmark_row(B & be, morphmark_options const & o, cvec<B, T> green, vec<B,
     ops::map<T>(be, kernels::scaled_log, row, row, green, static_cast<T>(of_green / sum), static_cast<T>(of_red / sum));
 }
 
-struct morphmark_detector : green_detector<kgw_seeds, count_score> {
+/// KGW's seeds, or EWD's.
+class morphmark_seeds {
+    kgw_seeds kgw_;
+    product_seeds product_;
+    bool product_wanted_;
+
+public:
     /// \throws option_error
-    explicit morphmark_detector(morphmark_options const & o)
-        : green_detector(kgw_seeds(o.vocabulary, o.key, o.prefix, o.hash, hash_window::left), {o.gamma, o.z_threshold},
-                         o.vocabulary, o.gamma, o.repeats) {}
-};
-/// The detector that weighs tokens by spike entropy, over MorphMark's green lists. `delta` is that of the spike
-/// entropies the caller gives; \see spike_entropies. MarkLLM's switch `ewd` also takes EWD's seeds: use ewd_detector
-/// for such texts.
-struct morphmark_weighted_detector : green_detector<kgw_seeds, weighted_score> {
-    /// \throws option_error
-    explicit morphmark_weighted_detector(morphmark_options const & o)
-        : green_detector(kgw_seeds(o.vocabulary, o.key, o.prefix, o.hash, hash_window::left), {o.gamma, o.z_threshold},
-                         o.vocabulary, o.gamma, o.repeats) {}
+    explicit morphmark_seeds(morphmark_options const & o)
+        : kgw_(o.vocabulary, o.key, o.prefix, o.hash, hash_window::left), product_(o.vocabulary, o.key, o.prefix),
+          product_wanted_{o.ewd_seeds} {}
+    [[nodiscard]] std::size_t prefix() const noexcept { return kgw_.prefix(); }
+    [[nodiscard]] std::uint32_t operator()(std::span<token const> before, token candidate = 0) const {
+        return product_wanted_ ? product_(before) : kgw_(before, candidate);
+    }
 };
 
-/// morphmark_row with KGW's green lists. Rows with fewer than `prefix` tokens before stay as they are.
+/// Counts green tokens. With `ewd_seeds`, ewd_detector weighs the same tokens by their entropies.
+struct morphmark_detector : green_detector<morphmark_seeds, count_score> {
+    /// \throws option_error
+    explicit morphmark_detector(morphmark_options const & o)
+        : green_detector(morphmark_seeds(o), {o.gamma, o.z_threshold}, o.vocabulary, o.gamma, o.repeats) {}
+};
+
+/// morphmark_row with the green list of the context. Rows with fewer than `prefix` tokens before stay as they are.
 class morphmark_processor {
     morphmark_options options_;
-    kgw_seeds seeds_;
+    morphmark_seeds seeds_;
     std::uint32_t size_;
     std::vector<std::uint32_t> permutation_;
 
 public:
     /// \throws option_error
     explicit morphmark_processor(morphmark_options const & o)
-        : options_{o}, seeds_(o.vocabulary, o.key, o.prefix, o.hash, hash_window::left),
-          size_{green_size(o.vocabulary, o.gamma)} {
+        : options_{o}, seeds_(o), size_{green_size(o.vocabulary, o.gamma)} {
         expects_option(o.linear_factor > 0 && o.exponential_factor > 0 && o.logarithmic_factor > 0, "factor",
                        "a number not above 0", "numbers above 0");
     }
@@ -777,7 +784,7 @@ public:
         for (std::size_t i = 0; i != contexts.size(); ++i) {
             if (contexts[i].tokens.size() < options_.prefix)
                 continue;
-            fill_green(seeds_(contexts[i].tokens, 0), size_, permutation_, mask.host());
+            fill_green(seeds_(contexts[i].tokens), size_, permutation_, mask.host());
             morphmark_row<B, T>(be, options_, mask.upload(be), logits.row(i));
         }
     }

@@ -2,6 +2,7 @@
 /// \file  What hits of a text without a watermark are distributed like: exact laws of the number of hits, and what an
 ///        observed number says against them. docs/watermarking.md.
 #include <lathe/watermark/ranks.hpp>
+#include <lathe/watermark/tails.hpp>
 
 #include <functional>
 #include <map>
@@ -116,16 +117,44 @@ inline rank_chain uniform_ranks(std::size_t clusters) {
     return {std::vector<double>(clusters, 1 / static_cast<double>(clusters)), {}};
 }
 
+/// The probability of a hit in a state, of ranks with probabilities q. One over it is how many candidates a sentence
+/// takes on average where they have such ranks. \pre q has one for each rank
+inline double hit_probability(rank_automaton const & automaton, rank_automaton::state s, std::span<double const> q) {
+    double p = 0;
+    for (std::size_t r = 1; r <= automaton.clusters(); ++r)
+        if (automaton.hit(r, s))
+            p += q[r - 1];
+    return std::min(p, 1.0);
+}
+
 /// The exact law of the hits of n sentences whose ranks follow a chain (docs/watermarking.md). The sum over paths of
 /// the automaton, grouped by state, hits and, where ranks depend on each other, the last rank.
 /// \throws option_error
 /// Complexity: O(states n^2) time for independent ranks, O(states K^2 n^2) for a chain; O(states K n) memory.
 inline hit_law rank_hit_law(rank_automaton const & automaton, rank_chain const & chain, std::size_t n) {
-    auto const k = automaton.clusters(), states = automaton.states(), width = n + 1;
+    auto const k = automaton.clusters(), width = n + 1;
+    auto const states = std::min(automaton.states(), n + 1); // a count is at most the number of sentences before
     validate(chain, k);
     bool const markov = !chain.transitions.empty();
     auto const memory = markov ? k : 1; // last ranks that are told apart
-    // Of independent ranks only four kinds of step differ in each state: hit or not, counting or not.
+    // Of independent ranks, those that do the same in a state are one step: what comes next, whether it is a hit, how
+    // likely.
+    struct step {
+        std::size_t next;
+        bool hit;
+        double share;
+    };
+    std::vector<std::vector<step>> steps(markov ? 0 : states);
+    for (std::size_t s = 0; s != steps.size(); ++s)
+        for (std::size_t r = 1; r <= k; ++r) {
+            step const one{automaton.index(automaton.next(r, s)), automaton.hit(r, s), chain.initial[r - 1]};
+            auto const same =
+                std::ranges::find_if(steps[s], [&](step const & x) { return x.next == one.next && x.hit == one.hit; });
+            if (same == steps[s].end())
+                steps[s].push_back(one);
+            else
+                same->share += one.share;
+        }
     std::vector<double> now(states * memory * width), next(now.size());
     auto const row = [&](std::vector<double> & v, std::size_t state, std::size_t last) {
         return v.data() + (state * memory + last) * width;
@@ -139,13 +168,10 @@ inline hit_law rank_hit_law(rank_automaton const & automaton, rank_chain const &
     row(now, 0, 0)[0] = 1;
     for (std::size_t i = 0; i != n; ++i) {
         std::ranges::fill(next, 0.0);
-        for (std::size_t s = 0; s != states; ++s) {
+        for (std::size_t s = 0; s != std::min(states, i + 1); ++s) {
             if (!markov) {
-                std::map<std::pair<std::size_t, bool>, double> steps; // (next state, hit): its probability
-                for (std::size_t r = 1; r <= k; ++r)
-                    steps[{automaton.index(automaton.next(r, s)), automaton.hit(r, s)}] += chain.initial[r - 1];
-                for (auto const & [step, share] : steps)
-                    spread(row(now, s, 0), share, step.second, row(next, step.first, 0), i);
+                for (auto const & x : steps[s])
+                    spread(row(now, s, 0), x.share, x.hit, row(next, x.next, 0), i);
                 continue;
             }
             for (std::size_t last = 0; last != (i == 0 ? 1 : k); ++last) {
@@ -277,9 +303,6 @@ public:
     }
 };
 
-/// P(standard normal >= z).
-inline double normal_tail(double z) { return std::erfc(z / std::sqrt(2.0)) / 2; }
-
 /// A sum of parts that average gamma, by the normal law: z = (score - gamma n) / sqrt(n gamma (1 - gamma) + added),
 /// p and mid-p its upper tail. SimMark's, with `added` 1e-12; its z is calibrated no better than gamma is.
 struct normal_null {
@@ -290,7 +313,7 @@ struct normal_null {
         s.mean = gamma * static_cast<double>(n);
         s.variance = static_cast<double>(n) * gamma * (1 - gamma) + added;
         s.z = s.variance > 0 ? (score - s.mean) / std::sqrt(s.variance) : std::numeric_limits<double>::quiet_NaN();
-        s.p = s.mid_p = normal_tail(s.z);
+        s.p = s.mid_p = std::exp(log_normal_tail(s.z));
         return s;
     }
 };

@@ -185,7 +185,7 @@ public:
                 || (options_.repeats == repeats::once && context_repeats(c, options_.prefix)))
                 continue;
             download_row<T>(be, logits, i, row);
-            softmax(row);
+            host::softmax(std::span{row});
             random::torch_generator(seeds_(c.tokens)).permutation(permutation);
             dip_shares(row, permutation, options_.alpha, share);
             for (std::size_t t = 0; t != row.size(); ++t)
@@ -282,7 +282,7 @@ public:
                 continue;
             ++d.scored;
             text.logits(i, p);
-            softmax(p);
+            host::softmax(std::span{p});
             if (std::isnan(p[0]))
                 throw non_finite_error{"logits of token " + std::to_string(i) + ": no distribution"};
             unbiased_distribution(options_.reweighting, seeds_(tokens.first(i)), p, q);
@@ -338,7 +338,7 @@ public:
                 || (options_.repeats == repeats::once && context_repeats(c, options_.prefix)))
                 continue;
             download_row<T>(be, logits, i, row);
-            softmax(row);
+            host::softmax(std::span{row});
             unbiased_distribution(options_.reweighting, seeds_(c.tokens), row, q);
             for (auto & x : q)
                 x = std::log(x);

@@ -12,13 +12,12 @@ namespace watermark {
 /// its CPU generator seeded with prime * r. Region 0 has seed 0 under every prime. Of the product the low 32 bits
 /// matter.
 class region_masks {
-    std::size_t regions_, accepted_, prime_;
+    std::size_t regions_, accepted_;
     std::vector<std::uint32_t> all_; // in drawing order, region after region
 
 public:
     /// \throws option_error unless there are 1 to 65536 regions and the rate is from 0 to 1
-    region_masks(std::size_t regions, double rate, std::uint64_t prime)
-        : regions_{regions}, accepted_{0}, prime_{prime} {
+    region_masks(std::size_t regions, double rate, std::uint64_t prime) : regions_{regions}, accepted_{0} {
         expects_option(regions != 0 && regions <= 65536, "regions", std::to_string(regions), "1 to 65536");
         expects_option(rate >= 0 && rate <= 1, "rate", std::to_string(rate), "a number from 0 to 1");
         accepted_ = static_cast<std::size_t>(rate * static_cast<double>(regions));

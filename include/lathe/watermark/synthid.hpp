@@ -5,7 +5,6 @@
 /// A hash h <- (h + x) 6364136223846793005 + 1 modulo 2^64, from 1, goes over the last n - 1 tokens, the candidate and
 /// then one key: g of that layer is the entry h mod N of a table of N bits, torch.randint(0, 2) from a seed. As N is a
 /// power of two, only the low bits of h matter: tokens t and t + N share all g-values (N = 65536).
-#include <lathe/core/softmax.hpp>
 #include <lathe/random/torch.hpp>
 #include <lathe/watermark/tokens.hpp>
 

@@ -4,7 +4,7 @@
 ///
 /// Seeds, green lists and detection are the host's; logits of a batch are rows of a matrix on any backend. Detectors
 /// and samplers are values without hidden state: a text is judged by its tokens alone, whatever was judged before.
-#include <lathe/core/ops.hpp>
+#include <lathe/core/softmax.hpp>
 #include <lathe/watermark/tails.hpp>
 
 #include <functional>
@@ -169,17 +169,6 @@ void upload_row(B & be, std::span<double const> row, mat_view<P> m, std::size_t 
     std::ranges::transform(row, values.begin(), [](double x) { return static_cast<T>(x); });
     be.upload(std::span<T const>{values}, m.row(i));
 }
-/// Probabilities from logits. A row with NaN or +infinity, or with nothing but -infinity, becomes NaN.
-inline void softmax(std::span<double> row, double temperature = 1) {
-    double top = -std::numeric_limits<double>::infinity(), sum = 0;
-    for (auto const x : row)
-        top = std::isnan(x) ? x : std::max(top, x);
-    for (auto & x : row)
-        sum += x = std::exp((x - top) / temperature);
-    for (auto & x : row)
-        x /= sum;
-}
-
 /// The index of the largest element, of equal ones the first; NaN counts as the least. Nothing if all are NaN or
 /// -infinity.
 inline std::optional<token> largest(std::span<double const> values) {

@@ -139,3 +139,40 @@ TEST_CASE("configurations that are none are refused, with the key", "[peft]") {
     CHECK(parse("{\"r\": 4, \"unknown\": {\"a\": [1]}}").r == 4);
     CHECK(io::to_json(parse("{\"lora_alpha\": 16}")).find("\"lora_alpha\": 16,") != std::string::npos);
 }
+
+TEST_CASE("modules that a configuration names", "[peft]") {
+    auto const list = parse(R"({"target_modules": ["q_proj", "layers.1.mlp"]})");
+    CHECK(list.targets("model.layers.0.q_proj"));
+    CHECK(list.targets("q_proj"));
+    CHECK(!list.targets("model.layers.0.xq_proj"));
+    CHECK(list.targets("model.layers.1.mlp"));
+    CHECK(!list.targets("model.layers.11.mlp"));
+    auto const pattern = parse(R"({"target_modules": ".*\\.(q|v)_proj"})");
+    CHECK(pattern.targets("model.layers.0.v_proj"));
+    CHECK(!pattern.targets("v_proj"));
+    CHECK_THROWS_WITH(parse(R"({"target_modules": "(a"})").targets("a"), contains("target_modules"));
+    CHECK(!parse("{}").targets("a"));
+}
+
+TEST_CASE("points of plain names match any character, as they do in PEFT", "[peft]") {
+    auto const c = parse(R"({"r": 8, "rank_pattern": {"a.b": 2, "^c.d": 3}})");
+    CHECK(c.rank_of("x.a.b") == 2);
+    CHECK(c.rank_of("x.a_b") == 2);
+    CHECK(c.rank_of("xa.b") == 8);
+    CHECK(c.rank_of("c_d") == 3);
+    CHECK(c.rank_of("x.c.d") == 8);
+}
+
+TEST_CASE("AdaLoRA: the scaling is of the rank at the beginning, whatever is left", "[peft]") {
+    auto const c = parse(R"({"peft_type": "ADALORA", "r": 8, "lora_alpha": 6, "init_r": 4, "target_r": 2, "deltaT": 3,
+        "beta1": 0.5, "rank_pattern": {"q": [true, false, false, true]}})");
+    REQUIRE(c.adalora.has_value());
+    CHECK(c.adalora->init_r == 4);
+    CHECK(c.adalora->delta_t == 3);
+    CHECK(c.scaling_of("q") == 6 / (4 + 1e-5));
+    auto const back = parse(io::to_json(c));
+    CHECK(back.adalora->beta1 == 0.5);
+    CHECK(back.scaling_of("q") == c.scaling_of("q"));
+    CHECK_THROWS_WITH(parse(R"({"peft_type": "ADALORA", "init_r": -1})"), contains("init_r"));
+    CHECK(!parse("{}").adalora);
+}

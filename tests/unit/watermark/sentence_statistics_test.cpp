@@ -166,6 +166,12 @@ TEST_CASE("a chain whose rows are alike is independent ranks", "[null]") {
     auto const x = watermark::rank_hit_law(a, independent, 30), y = watermark::rank_hit_law(a, same, 30);
     for (std::size_t h = 0; h != 31; ++h)
         CHECK(x.pmf()[h] == Approx(y.pmf()[h]).epsilon(1e-12));
+    // A limit that no text reaches is none, and costs no more.
+    auto const far = watermark::rank_hit_law(rank_automaton({{1, 3}, {2}, 1, 999'999}, 8), chain, 30);
+    auto const never =
+        watermark::rank_hit_law(rank_automaton({{1, 3}, {2}, 1, watermark::no_streak_limit}, 8), chain, 30);
+    for (std::size_t h = 0; h != 31; ++h)
+        CHECK(far.pmf()[h] == Approx(never.pmf()[h]).epsilon(1e-12));
     // Without relief hits are independent.
     rank_automaton const plain({{1, 3}, {}, 1, 5}, 8);
     auto const b = watermark::binomial_law(30, chain.initial[0] + chain.initial[2]);
@@ -323,6 +329,8 @@ TEST_CASE("sequential evidence is a martingale under its null, and grows on hits
     std::vector<std::size_t> const marked(20, 3); // always a hit
     CHECK(watermark::sequential_test(a, chain, std::span<std::size_t const>{marked}).p_values.back() < 1e-4);
 
+    CHECK(watermark::hit_probability(a, 0, chain.initial) == Approx(chain.initial[0] + chain.initial[2]));
+    CHECK(watermark::hit_probability(a, 6, std::vector<double>(8, 0.125)) == 0.5);
     watermark::sequential_evidence e;
     e.add(true, 1); // certain either way
     CHECK(e.value() == 1);

@@ -508,6 +508,45 @@ TEST_CASE("many documents at once are each document alone", "[detector]") {
         CHECK(d.watermarked == (d.scored != 0 && d.null.p <= 0.05));
 }
 
+TEST_CASE("documents of a source, part by part", "[detector]") {
+    struct row_by_row {
+        rows_on<float, plain_backend> & all;
+        std::size_t most = 0;
+        [[nodiscard]] std::size_t rows() const { return all.rows; }
+        [[nodiscard]] std::size_t cols() const { return all.cols; }
+        cmat<plain_backend, float> read(plain_backend &, std::size_t first, std::size_t count) {
+            most = std::max(most, count);
+            return {all.view().data + first * all.cols, count, all.cols};
+        }
+    };
+    watermark::cohemark const p(centres8, 8);
+    std::vector<std::size_t> offsets{0};
+    for (std::size_t i = 0; i != 4000; ++i)
+        offsets.push_back(offsets.back() + i % 21);
+    offsets.push_back(offsets.back() + 17000); // longer than a part
+    auto x = walk(offsets.back(), 6, 78);
+    plain_backend be;
+    rows_on<float, plain_backend> rows(be, x, 6);
+    row_by_row source{rows};
+    auto const streamed = watermark::detect(be, p, source, offsets),
+               whole = watermark::detect(be, p, rows.view(), offsets);
+    CHECK(source.most == 17000);
+    REQUIRE(streamed.documents.size() == 4001);
+    auto const codes = encoded(p, x);
+    serial_executor e;
+    auto const at_once = watermark::detect_codes(e, p, codes, offsets);
+    for (std::size_t i = 0; i != 4001; ++i) {
+        CHECK(streamed.documents[i].score == at_once.documents[i].score);
+        CHECK(whole.documents[i].score == at_once.documents[i].score);
+    }
+    REQUIRE(streamed.sentences.size() == offsets.back());
+    CHECK(streamed.sentences.back().step.rank == at_once.sentences.back().step.rank);
+    x[(offsets[4000] + 7) * 6] = std::nan("");
+    rows_on<float, plain_backend> bad(be, x, 6);
+    CHECK_THROWS_WITH(watermark::detect(be, p, bad.view(), offsets),
+                      contains("sentences from row " + std::to_string(offsets[4000])) && contains("point 7"));
+}
+
 TEST_CASE("over keys every step hits with probability green / K, whatever the text", "[keyed]") {
     auto const input = GENERATE(watermark::keyed_input::previous_cluster, watermark::keyed_input::previous_order,
                                 watermark::keyed_input::position);
@@ -642,7 +681,7 @@ TEST_CASE("SimMark: values, soft counts, projections", "[simmark]") {
     CHECK_FALSE(p.admits(codes[2], codes[3], {}));
     CHECK(watermark::simmark_null(0.3)(10, 3).z == 0);
     CHECK(watermark::simmark_null(0.3)(10, 5).z == Approx(2 / std::sqrt(2.1 + 1e-12)).epsilon(1e-15));
-    CHECK(watermark::normal_tail(1.959963984540054) == Approx(0.025).epsilon(1e-12));
+    CHECK(watermark::normal_null{0.5, 0}(4, 2 + 1.959963984540054).p == Approx(0.025).epsilon(1e-12));
 
     watermark::linear_projection const pca{{1, 2, 0, 0, 1, -1}, {0.5, 1, 2}, {2, 4, 0.5}};
     auto const rows = noise(250 * 3, 6);

@@ -138,7 +138,9 @@ TEST_CASE("green lists: marked on a device, detected on the host", "[watermark][
     // Distinct tokens only: there are no more than 97 of them, so the others are counted.
     wm::unigram_options const u{.vocabulary = 97, .gamma = 0.25, .delta = 4, .repeats = wm::repeats::every};
     check(v, wm::unigram_processor(u), wm::unigram_detector(u));
-    wm::morphmark_options const m{.vocabulary = 97, .gamma = 0.5, .prefix = 2, .hash = additive};
+    wm::morphmark_options m{.vocabulary = 97, .gamma = 0.5, .prefix = 2, .hash = additive};
+    check(e, wm::morphmark_processor(m), wm::morphmark_detector(m));
+    m.ewd_seeds = true;
     check(e, wm::morphmark_processor(m), wm::morphmark_detector(m));
 }
 
@@ -164,7 +166,7 @@ TEST_CASE("sweet and ewd: entropies from logits, marks where there is entropy", 
         for (std::size_t i = 0; i < text.size(); i += 17) {
             std::vector<double> p(rows.begin() + static_cast<std::ptrdiff_t>(i * V),
                                   rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * V));
-            wm::softmax(p);
+            host::softmax(std::span{p});
             double entropy = 0, spike = 0;
             for (auto const x : p) {
                 entropy -= x * std::log(x);

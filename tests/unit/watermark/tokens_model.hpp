@@ -29,7 +29,7 @@ struct toy_model {
 inline double uniform(std::uint64_t seed, std::uint64_t i) { return random::uniform_stream{seed, 77}[i]; }
 /// A token drawn from logits with a number of [0, 1).
 inline wm::token draw(std::vector<double> row, double u) {
-    wm::softmax(row);
+    host::softmax(std::span{row});
     double sum = 0;
     for (std::size_t t = 0; t != row.size(); ++t)
         if ((sum += row[t]) > u)

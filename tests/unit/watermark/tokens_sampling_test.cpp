@@ -107,6 +107,7 @@ TEST_CASE("exp gumbel: the table as published holds it", "[watermark][tokens]") 
     auto const d = wm::exp_gumbel_detector({.vocabulary = V, .repeats = wm::repeats::every})({text});
     for (std::size_t i = 2; i != text.size(); ++i)
         CHECK(d.evidence[i] == Approx(-std::log1p(-table[(text[i - 2] + text[i - 1]) * V + text[i]])));
+    CHECK_THROWS_AS(wm::exp_gumbel_detector({.vocabulary = 0xffffffff}), option_error); // no 64 bits count its numbers
     // A vocabulary whose table would take 20 GB.
     wm::exp_gumbel_options const o{.vocabulary = 50272};
     tokens const far{50000, 50001, 7, 3, 50000, 49000};
@@ -354,4 +355,45 @@ TEST_CASE("sampling: p-values of texts that do not know the key", "[watermark][t
         return wm::its_edit_detector({.vocabulary = 97, .key = k, .length = 12, .runs = 39, .seed = k});
     }, 16, 120))
           < 0.13);
+}
+
+TEST_CASE("sampling: what numpy and torch make of the published definitions", "[watermark][tokens]") {
+    random::uniform_stream const u{5}, l{9};
+    tokens text;
+    for (std::uint64_t i = 0; i != 18; ++i)
+        text.push_back(static_cast<wm::token>(u[i] * 97));
+    auto const its =
+        wm::its_edit_detector({.vocabulary = 97, .length = 24, .runs = 25, .permutes_null_again = true})({text});
+    CHECK(its.score == Approx(-4.741283282637596).epsilon(1e-7)); // costs are of floats
+    CHECK(its.p_value == Approx(0.84));
+    CHECK(wm::exp_edit_detector({.vocabulary = 97, .length = 24, .runs = 2})({text}).score
+          == Approx(38.0986374641921).epsilon(1e-12));
+
+    // A marked text with one token replaced: the best point of the grid is inside it.
+    auto const logits = [&](std::size_t i, std::span<double> row) {
+        for (std::size_t k = 0; k != row.size(); ++k)
+            row[k] = static_cast<double>(6 * l[i * 97 + k]);
+    };
+    for (auto const & [kind, replaced, expected] : {std::tuple{wm::unbiased_reweighting::gamma, 6, 1.780644505926976},
+                                                    {wm::unbiased_reweighting::delta, 9, 51.05328948779274}}) {
+        wm::hashed_seeds const seeds("00ff", 5);
+        std::vector<double> p(97), q(97);
+        tokens marked(text.begin(), text.begin() + 5);
+        while (marked.size() < 25) {
+            logits(marked.size(), p);
+            host::softmax(std::span{p});
+            wm::unbiased_distribution(kind, seeds(marked), p, q);
+            auto const r = static_cast<double>(u[100 + marked.size()]);
+            double sum = 0;
+            wm::token k = 0;
+            while (k + 1 < 97 && (sum += q[k]) <= r)
+                ++k;
+            marked.push_back(k);
+        }
+        auto & token = marked[static_cast<std::size_t>(replaced)];
+        token = (token + 37) % 97;
+        auto const d =
+            wm::unbiased_detector({.vocabulary = 97, .reweighting = kind, .key = "00ff"})({marked, {}, logits});
+        CHECK(d.score == Approx(expected).epsilon(1e-8));
+    }
 }
