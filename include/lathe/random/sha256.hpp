@@ -1,5 +1,6 @@
 #pragma once
-/// \file  SHA-256 (FIPS 180-4): seeds that are hashes of keys and contexts. Not constant-time, and not for passwords.
+/// \file  SHA-256 (FIPS 180-4): seeds that are hashes of keys and contexts, names of what is kept on disk. Not
+///        constant-time, and not for passwords.
 #include <lathe/config.hpp>
 
 #include <algorithm>
