@@ -255,8 +255,9 @@ fuzzy_c_means_result cluster_points(B & be, Points & points, Rule const & rule, 
 }
 
 /// Fuzzy c-means of the rows of X. Centres are the means of the points weighted by w u^m, memberships those of
-/// fuzzy_rule, in turns; the objective never rises but by rounding. Distances are in T, with those of near pairs
-/// recomputed; memberships and sums over blocks of points in double. In float, weights w u^m below 1e-38 are 0.
+/// fuzzy_rule, in turns; the objective never rises but by rounding. Distances (those of near pairs recomputed) and
+/// memberships are in T, ratios of distances and sums over blocks of points in double. Weights u^m below the least
+/// normal number of T, 1e-38 in float, are 0.
 ///
 /// Reads X once an iteration and once more at the start and for lengths: iterations + 2 passes, besides the start's
 /// (d_squared: one for each cluster). Time: 4 N K d an iteration, 6 N K d with a stopping rule that looks at
