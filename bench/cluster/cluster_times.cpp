@@ -83,22 +83,18 @@ int main(int argc, char ** argv) {
                 for (std::size_t const threads : {1u, 2u}) {
                     eigen_backend be(threads);
                     std::vector<double> const start(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(k * d));
-                    std::size_t const last = 8;
-                    double of_cpu = 1e9, of_wall = 1e9, c = 0, w = 0;
-                    auto const observe = [&](progress const & p) {
-                        auto const now_c = cpu(), now_w = wall();
-                        if (p.step > 1 && p.step < last) { // the last pass has no sums
-                            of_cpu = std::min(of_cpu, now_c - c);
-                            of_wall = std::min(of_wall, now_w - w);
-                        }
-                        c = now_c;
-                        w = now_w;
-                    };
+                    std::vector<std::pair<double, double>> clocks; // processor and wall time after each pass
+                    auto const observe = [&](progress const &) { clocks.emplace_back(cpu(), wall()); };
                     auto const r = cluster::fuzzy_c_means<float>(
                         be, mat_view<float const *>(x.data(), n, d),
                         {.weights = {}, .centres = start, .memberships = {}},
-                        {.clusters = k, .fuzzifier = m, .stop = stop, .tolerance = 0, .max_iterations = last},
+                        {.clusters = k, .fuzzifier = m, .stop = stop, .tolerance = 0, .max_iterations = 8},
                         control{observe});
+                    double of_cpu = 1e9, of_wall = 1e9;
+                    for (std::size_t i = 1; i + 1 < clocks.size(); ++i) { // the last pass has no sums
+                        of_cpu = std::min(of_cpu, clocks[i].first - clocks[i - 1].first);
+                        of_wall = std::min(of_wall, clocks[i].second - clocks[i - 1].second);
+                    }
                     auto const bound = std::max(reading, 4 * static_cast<double>(n * k * d) / rate);
                     std::printf(
                         "{\"what\": \"lathe\", \"clusters\": %zu, \"m\": %g, \"stop\": \"%s\", \"threads\": %zu, "
