@@ -113,7 +113,7 @@ public:
                 for (std::size_t lane = 0; lane != std::min<std::size_t>(4, costs.size() - x); ++lane)
                     costs[x + lane] = std::log1p(-static_cast<double>(quad[lane]));
             }
-            as_good += align().cost <= found.cost ? 1 : 0;
+            as_good += align().cost <= found.cost ? 1u : 0u;
         }
         d.scored = tokens.size();
         auto const p = (1.0 + static_cast<double>(as_good)) / (1.0 + static_cast<double>(options_.runs));
@@ -245,7 +245,7 @@ public:
                                                   {random::low_word(options_.seed), random::high_word(options_.seed)});
                 seed = words[0];
             }
-            as_good += align(tokens, its_key(seed, V, options_.length)).cost <= found.cost ? 1 : 0;
+            as_good += align(tokens, its_key(seed, V, options_.length)).cost <= found.cost ? 1u : 0u;
         }
         d.scored = tokens.size();
         auto const hits = static_cast<double>(as_good), runs = static_cast<double>(options_.runs);

@@ -142,7 +142,7 @@ public:
             auto const at = random::torch_generator(seeds_(tokens.first(i))).position(tokens[i], V, V);
             d.evidence[i] = (at + 1.0) / V;
             ++d.scored;
-            green += d.evidence[i] >= options_.gamma ? 1 : 0;
+            green += d.evidence[i] >= options_.gamma ? 1u : 0u;
         }
         auto const n = static_cast<double>(d.scored + (options_.counts_first_token && !tokens.empty() ? 1 : 0));
         if (n == 0)
