@@ -329,17 +329,20 @@ struct dora {
         return out;
     }
 };
-struct pissa {
-    static constexpr std::string_view name = "pissa";
-    static constexpr std::string_view summary = "the largest singular triplets";
+/// What PiSSA and MiLoRA share: triplets of one end of the spectrum go from the weight to the adapter.
+template <linalg::spectrum_end End> struct triplets_taken {
     static constexpr auto base = weight_use::replaced;
     using options = adapt::spectral_options;
     template <real T, class B, class Control>
     static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control ctl) {
         adapt::triplet_report report;
-        auto made = adapt::take_triplets(be, w, linalg::spectrum_end::largest, r, o, ctl, &report);
+        auto made = adapt::take_triplets(be, w, End, r, o, ctl, &report);
         return {std::move(made), {}, true, report};
     }
+};
+struct pissa : triplets_taken<linalg::spectrum_end::largest> {
+    static constexpr std::string_view name = "pissa";
+    static constexpr std::string_view summary = "the largest singular triplets";
 };
 struct pissa_fast {
     static constexpr std::string_view name = "pissa_fast";
@@ -351,17 +354,9 @@ struct pissa_fast {
         return {adapt::pissa_fast(be, w, r, o.sketch, {.alpha = o.alpha, .rule = o.rule}), {}, true};
     }
 };
-struct milora {
+struct milora : triplets_taken<linalg::spectrum_end::smallest> {
     static constexpr std::string_view name = "milora";
     static constexpr std::string_view summary = "the smallest singular triplets";
-    static constexpr auto base = weight_use::replaced;
-    using options = adapt::spectral_options;
-    template <real T, class B, class Control>
-    static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control ctl) {
-        adapt::triplet_report report;
-        auto made = adapt::take_triplets(be, w, linalg::spectrum_end::smallest, r, o, ctl, &report);
-        return {std::move(made), {}, true, report};
-    }
 };
 struct olora {
     static constexpr std::string_view name = "olora";

@@ -1,6 +1,7 @@
 #pragma once
 /// \file  An embedder without a model: texts as sums of hashed words, for tests, smoke runs and texts that share words.
 #include <lathe/evaluate/similarity.hpp>
+#include <lathe/random/philox.hpp>
 
 #include <cstdint>
 #include <string>
@@ -16,8 +17,7 @@ struct hashing_options {
 
 /// FNV-1a of 64 bits with the finaliser of splitmix64, which spreads it over all bits.
 constexpr std::uint64_t text_hash(std::string_view text, std::uint64_t state = 0xcbf29ce484222325u) noexcept {
-    for (auto const c : text)
-        state = (state ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+    state = random::fnv1a(text, state);
     state = (state ^ state >> 30) * 0xbf58476d1ce4e5b9u;
     state = (state ^ state >> 27) * 0x94d049bb133111ebu;
     return state ^ state >> 31;

@@ -29,9 +29,9 @@ constexpr block philox(block c, key k) noexcept {
 constexpr std::uint32_t low_word(std::uint64_t x) noexcept { return static_cast<std::uint32_t>(x); }
 constexpr std::uint32_t high_word(std::uint64_t x) noexcept { return static_cast<std::uint32_t>(x >> 32); }
 
-/// The 64-bit FNV-1a hash of a name: what separates the streams of the tensors of one model.
-constexpr std::uint64_t fnv1a(std::string_view text) noexcept {
-    std::uint64_t h = 0xcbf29ce484222325u;
+/// The 64-bit FNV-1a hash of a name: what separates the streams of the tensors of one model. Begun with the hash of a
+/// text it is that of both together.
+constexpr std::uint64_t fnv1a(std::string_view text, std::uint64_t h = 0xcbf29ce484222325u) noexcept {
     for (char const c : text)
         h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
     return h;

@@ -30,12 +30,13 @@ template <class Cost> double alignment_cost(std::size_t k, double gap, Cost cons
     }
     return row[k];
 }
-/// The least alignment_cost over all starts, where cost(i, r) is that of token i on number r of the sequence, and the
-/// start.
+/// The cheapest place of a text on a sequence.
 struct alignment {
     double cost;
-    std::size_t start;
+    std::size_t start; ///< the number of the sequence that it begins at; the first of several
 };
+/// The least alignment_cost of k tokens over all starts on a cyclic sequence of `length` numbers, where cost(i, r) is
+/// that of token i on number r. Time O(length k^2), memory O(k).
 template <class Cost> alignment best_alignment(std::size_t k, std::size_t length, double gap, Cost const & cost) {
     alignment best{std::numeric_limits<double>::infinity(), 0};
     for (std::size_t s = 0; s != length; ++s)

@@ -18,6 +18,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
 
+/// \throws option_error unless the rate is from 0 to 1
 inline void expects_rate(double rate) {
     expects_option(rate >= 0 && rate <= 1, "rate", std::to_string(rate), "a number from 0 to 1");
 }
@@ -131,6 +132,7 @@ std::vector<T> at_positions(std::span<T const> list, std::span<T const> other,
     return all;
 }
 
+/// The words with a space between each two.
 inline std::string joined(std::span<std::string_view const> words) {
     std::string text;
     for (auto const w : words) {

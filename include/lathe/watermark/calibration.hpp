@@ -185,12 +185,13 @@ public:
     [[nodiscard]] double p_value() const { return std::exp(-largest_); }
 };
 
-/// The evidence of a text's ranks against the law that a chain of ranks gives their hits; values[i] is that after i + 1
-/// sentences. \throws option_error; shape_error for a rank that is not from 1 to K
+/// What `sequential_test` says after each sentence.
 struct sequential_result {
-    std::vector<double> values;   ///< after each sentence
-    std::vector<double> p_values; ///< likewise, never rising
+    std::vector<double> values;   ///< the evidence
+    std::vector<double> p_values; ///< never rising
 };
+/// The evidence of a text's ranks against the law that a chain of ranks gives their hits. O(n K).
+/// \throws option_error; shape_error for a rank that is not from 1 to K
 template <std::integral I>
 sequential_result sequential_test(rank_automaton const & automaton, rank_chain const & chain, std::span<I const> ranks,
                                   sequential_options const & options = {}) {

@@ -273,10 +273,14 @@ public:
     /// What decides which ranks are green after `previous`: the input of the pseudo-random function. Modes of different
     /// numbers of green ranks have different inputs.
     [[nodiscard]] std::uint64_t input(code const & previous, state const & s) const {
-        auto h = std::uint64_t{0xcbf29ce484222325u};
+        auto h = random::fnv1a({});
         auto const add = [&](std::uint64_t x) {
-            for (int byte = 0; byte != 8; ++byte, x >>= 8)
-                h = (h ^ (x & 0xff)) * 0x100000001b3u;
+            std::array<char, 8> bytes; // the lowest first
+            for (auto & b : bytes) {
+                b = static_cast<char>(x & 0xff);
+                x >>= 8;
+            }
+            h = random::fnv1a({bytes.data(), bytes.size()}, h);
         };
         add(automaton_.green_count(s.count));
         if (options_.input == keyed_input::previous_order)

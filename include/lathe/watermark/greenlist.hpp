@@ -465,6 +465,7 @@ struct kgw_options {
     std::size_t cache_bytes = green_cache_bytes;
 };
 
+/// KGW: the number of green tokens as z and as an exact binomial tail. \see green_detector for errors and time
 struct kgw_detector : green_detector<kgw_seeds, count_score> {
     /// \throws option_error
     explicit kgw_detector(kgw_options const & o)
@@ -622,6 +623,7 @@ struct sweet_options {
     double z_threshold = 4;
     watermark::repeats repeats = watermark::repeats::once;
 };
+/// SWEET: the same of tokens with enough entropy, which the text has to bring. \see green_detector
 struct sweet_detector : green_detector<product_seeds, gated_score> {
     /// \throws option_error
     explicit sweet_detector(sweet_options const & o)
@@ -638,6 +640,7 @@ struct ewd_options {
     double z_threshold = 4;
     watermark::repeats repeats = watermark::repeats::once;
 };
+/// EWD: green tokens weighed by spike entropies, which the text has to bring; a normal tail. \see green_detector
 struct ewd_detector : green_detector<product_seeds, weighted_score> {
     /// \throws option_error
     explicit ewd_detector(ewd_options const & o)
@@ -680,9 +683,11 @@ public:
         }
     }
 };
+/// SWEET's logits. \see product_processor
 struct sweet_processor : product_processor {
     explicit sweet_processor(sweet_options const & o) : product_processor(o) {}
 };
+/// EWD's logits. \see product_processor
 struct ewd_processor : product_processor {
     explicit ewd_processor(ewd_options const & o) : product_processor(o) {}
 };

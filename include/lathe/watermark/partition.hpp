@@ -93,6 +93,7 @@ struct step_facts {
     std::uint32_t mode = 0;              ///< that the sentence was judged in; CoheMark: 1 is relief
     std::size_t count = 0;               ///< after it
 };
+// What a partition says of a step; where it has no such member: nothing, or 0.
 template <partition_rule P> std::optional<std::uint64_t> region_of(P const & p, typename P::code const & code) {
     if constexpr (requires { p.region(code); })
         return p.region(code);

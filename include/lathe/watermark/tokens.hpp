@@ -163,6 +163,7 @@ void download_row(B & be, mat_view<P> m, std::size_t i, std::vector<double> & ro
     be.download(cvec<B, T>(m.row(i)), std::span<T>{values});
     row.assign(values.begin(), values.end());
 }
+/// Row i := numbers of the host, rounded to T.
 template <class T, class B, class P>
 void upload_row(B & be, std::span<double const> row, mat_view<P> m, std::size_t i) {
     std::vector<T> values(row.size());
