@@ -66,11 +66,18 @@ fi
 # A limit on the size of files is much like a full disk, and needs nobody's permission.
 (
     ulimit -f 4096 # KiB
-    trap '' XFSZ
     cp "$m1" limited.safetensors
     refuse 1 'File too large' merge average large.safetensors -o limited.safetensors
 )
 same limited.safetensors "$m1"
+printf 'One is here. Two is there. Three is it.\n%.0s' $(seq 64) >documents.txt
+(
+    ulimit -f 1
+    echo old >mark.safetensors
+    cp mark.safetensors mark.kept
+    refuse 1 'File too large' watermark calibrate documents.txt -o mark.safetensors --quiet
+    same mark.safetensors mark.kept
+)
 nothing_left .
 
 # ---- Places that cannot be written, inputs that cannot be read -------------------------------------------------------------
@@ -215,7 +222,14 @@ if "$LATHE_PROGRAM" devices | grep -q '^opencl:'; then
     run 0 devices
     [[ $out != *opencl:0* ]] || fail "a device without a driver: $out"
     unset OCL_ICD_VENDORS
-    refuse 2 'opencl' merge average "$m0" -o x.safetensors --backend opencl:77
+    if "$LATHE_PROGRAM" devices | grep -q '^opencl:0 .*Portable Computing'; then # which can be told to have 1 GB
+        plain window.safetensors 1600
+        export POCL_MEMORY_LIMIT=1
+        refuse 1 'OpenCL: clCreateBuffer of a window: CL_[A-Z_]*' merge average window.safetensors -o x.safetensors --backend opencl --window 400000000
+        unset POCL_MEMORY_LIMIT
+        rm window.safetensors
+    fi
+    refuse 2 'opencl:77|device' merge average "$m0" -o x.safetensors --backend opencl:77
     # Kernels cannot be built where the driver cannot write its files: an error that says so, or kernels without a cache.
     status=0
     POCL_CACHE_DIR=/dev/null/none XDG_CACHE_HOME=/dev/null/none "$LATHE_PROGRAM" merge average "$m0" -o x.safetensors --backend opencl >out.txt 2>err.txt || status=$?
