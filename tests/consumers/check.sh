@@ -89,24 +89,93 @@ quietly "build with FetchContent" cmake --build "$work/fetched"
 quietly "run" "$work/fetched/consumer"
 
 echo "==> -I"
-quietly "compile with -I" "$compiler" -std=c++20 -Iinclude -Ibackends/eigen/include "${includes[@]: -2}" \
-    tests/consumers/main.cpp -o "$work/plain" -pthread
+plain=(-std=c++20 -Iinclude -Ibackends/eigen/include "${includes[@]: -2}" -pthread)
+quietly "compile with -I" "$compiler" "${plain[@]}" tests/consumers/main.cpp -o "$work/plain"
 quietly "run" "$work/plain"
+
+echo "==> forward declarations"
+# All that fwd.hpp declares is defined where lathe.hpp and io/ lead, as what it was declared.
+{
+    echo '#include <lathe/fwd.hpp>'
+    (cd include && printf '#include <%s>\n' lathe/lathe.hpp $(grep -L boost -r lathe/io | grep -v sentences | sort))
+    awk '/^namespace [a-z]+ \{/ { inside = $2 "::" } /^}/ { inside = "" }
+        /^(struct|class|enum class) [a-z_0-9]+/ { sub(/ :.*/, ""); sub(/;/, "")
+            print "static_assert(sizeof(lathe::" inside $NF ") != 0);" }' include/lathe/fwd.hpp
+} > "$work/forward.cpp"
+[ "$(grep -c static_assert "$work/forward.cpp")" -gt 100 ] || { echo "FAIL nothing found in fwd.hpp" && exit 1; }
+if command -v clang++-19 >/dev/null && clang++-19 -std=c++20 -stdlib=libc++ -fsyntax-only -include vector -x c++ /dev/null 2>/dev/null; then
+    libcxx=(clang++-19 -stdlib=libc++ "${warnings[@]}" "${plain[@]}") # whether a struct was called a class, only clang says
+    quietly "what is declared is defined, by clang with libc++" "${libcxx[@]}" -fsyntax-only "$work/forward.cpp"
+    echo "==> libc++"
+    quietly "compile with libc++" "${libcxx[@]}" tests/consumers/main.cpp -o "$work/with_libcxx"
+    quietly "run" "$work/with_libcxx"
+else
+    echo "consumers: clang++-19 with libc++ is not installed and was not asked"
+    quietly "what is declared is defined" "$compiler" "${plain[@]}" -fsyntax-only "$work/forward.cpp"
+fi
+
+echo "==> without exceptions"
+refused "no exceptions" "lathe: errors are exceptions" "$compiler" "${plain[@]}" -fno-exceptions -fsyntax-only tests/consumers/main.cpp
+# A program without them has one unit with them, whose functions are noexcept: what they would throw ends the program.
+cat > "$work/boundary.cpp" << 'EOF'
+#include <lathe/core/checkpoint.hpp>
+#include <vector>
+bool one_tensor(std::size_t rows) noexcept {
+    std::vector<float> const row(4);
+    lathe::memory_checkpoint c;
+    c.set("weight", {rows, 4}, std::span<float const>{row});
+    return c.tensors().size() == 1;
+}
+EOF
+cat > "$work/caller.cpp" << 'EOF'
+bool one_tensor(unsigned long rows) noexcept;
+int main(int argc, char **) { return one_tensor(static_cast<unsigned long>(argc)) ? 0 : 1; }
+EOF
+quietly "the unit with exceptions" "$compiler" "${plain[@]}" -c "$work/boundary.cpp" -o "$work/boundary.o"
+quietly "a program without" "$compiler" "${plain[@]}" -fno-exceptions "$work/caller.cpp" "$work/boundary.o" -o "$work/without"
+quietly "run" "$work/without"
+refused "an error ends the program, and says which it was" "16 bytes for shape [2, 4]" \
+    sh -c '"$0" second; exit $?' "$work/without"
 
 echo "==> one file"
 quietly "write the single headers" cmake --build "$work/lathe" --target lathe_single_header
 quietly "install them" cmake --install "$work/lathe" --prefix "$work/single" --component single_header
 sed '/#include <lathe\/merge/d; s|<lathe/.*>|<lathe-eigen.hpp>|' tests/consumers/main.cpp > "$work/single.cpp"
-by_itself=("$compiler" -std=c++20 "-I$work/single/include" "${includes[@]: -2}" -c "$work/single.cpp")
-"${by_itself[@]}" -Dmain=second -o "$work/second.o" > "$work/second.log" 2>&1 & # the same inline functions once more
-second=$!
-quietly "compile one file" "${by_itself[@]}" -o "$work/first.o"
-wait $second || { cat "$work/second.log" && echo "FAIL compile one file in a second unit" && exit 1; }
+quietly "compile one file" "$compiler" -std=c++20 "-I$work/single/include" "${includes[@]: -2}" -c "$work/single.cpp" -o "$work/first.o"
+quietly "a second unit with the same functions" objcopy --redefine-sym main=second "$work/first.o" "$work/second.o"
 quietly "link two units" "$compiler" "$work/first.o" "$work/second.o" -o "$work/two_units" -pthread
 quietly "run" "$work/two_units"
 refused "one file beside the headers it is made of" "include one or the other" \
     "$compiler" -std=c++20 -fsyntax-only "-I$work/single/include" "${includes[@]}" -x c++ - \
     <<< $'#include <lathe/config.hpp>\n#include <lathe-eigen.hpp>'
+
+echo "==> recipes"
+# Every optional layer is an option of the Conan recipe, which Python accepts, and a feature of the vcpkg port, which
+# makes a package that find_package finds. Neither registry can be reached from here.
+python3 - "$work/lathe/CMakeCache.txt" << 'EOF'
+import ast, json, pathlib, re, sys
+layers = {m.lower() for m in re.findall(r"^LATHE_(\w+):STRING=(?:AUTO|ON|OFF)$", pathlib.Path(sys.argv[1]).read_text(), re.M)}
+recipe = ast.parse(pathlib.Path(".packaging/conanfile.py").read_text())
+options = next(set(ast.literal_eval(n.value)) for n in recipe.body if isinstance(n, ast.Assign) and n.targets[0].id == "LAYERS")
+port = json.loads(pathlib.Path(".packaging/vcpkg/lathe/vcpkg.json").read_text())
+version = re.findall(r"#define LATHE_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", pathlib.Path("include/lathe/config.hpp").read_text())
+for what, found, expected in (("options of the Conan recipe", options, layers), ("features of the vcpkg port", set(port["features"]), layers),
+                              ("version of the vcpkg port", port["version"], ".".join(version))):
+    if found != expected:
+        sys.exit(f"FAIL {what}: found {found}, expected {expected}")
+EOF
+quietly "the vcpkg port" cmake "-DPORT=$root/.packaging/vcpkg/lathe/portfile.cmake" "-DWORK=$work/vcpkg" "-DCOMPILER=$compiler" \
+    "-DFEATURES=eigen;io" -P tests/consumers/vcpkg.cmake
+quietly "find_package in the vcpkg package" configure -S tests/consumers/installed -B "$work/from_vcpkg" \
+    "-DCMAKE_PREFIX_PATH=$work/vcpkg/package" "-DWANTED=default_backend;io"
+if command -v conan >/dev/null; then
+    export CONAN_HOME=$work/conan
+    quietly "a profile" conan profile detect
+    quietly "conan create" conan create .packaging -s compiler.cppstd=20 -o '&:eigen=False' -o '&:io=False' \
+        -c "tools.cmake.cmake_layout:test_folder=$work/conan_test"
+else
+    echo "consumers: conan is not installed and was not asked"
+fi
 
 echo "==> options"
 refused "a default backend that is not there" "LATHE_DEFAULT_BACKEND: found 'abacus'" \
