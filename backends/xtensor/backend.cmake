@@ -1,1 +1,1 @@
-lathe_add_backend(xtensor PACKAGES "xtensor" LINK lathe::lathe xtensor)
+lathe_add_backend(xtensor PACKAGES "xtensor" LINK lathe::lathe xtensor PC_REQUIRES xtensor DEBIAN libxtensor-dev)

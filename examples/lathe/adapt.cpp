@@ -1158,7 +1158,7 @@ int inspect(std::string const & path, bool as_json) {
 struct adapt_flags {
     option_flags settings, targets, options, writing, run;
 };
-constexpr spelling spellings[] = {
+constexpr spelling adapt_spellings[] = {
     {"output", "-o,--output"}, {"base", "BASE"}, {"finetuned", "FINETUNED"}, {"adapters", "ADAPTERS"}};
 constexpr spelling convert_spellings[] = {{"adapter", "ADAPTER"}};
 
@@ -1176,7 +1176,7 @@ action add_adapt(CLI::App & app) {
     auto entries = std::make_shared<std::vector<entry>>();
     using names = std::vector<std::string_view>;
     auto const writing_flags = [](CLI::App & to, adapt_flags & f, names const & without) {
-        f.writing.add(to, "Files", describe<writing_settings>(), {.spellings = spellings, .without = without});
+        f.writing.add(to, "Files", describe<writing_settings>(), {.spellings = adapt_spellings, .without = without});
         static constexpr std::string_view seed[] = {"seed"};
         f.run.add(to, "Running", describe<run_settings>(),
                   {.without = std::ranges::find(without, "draws") == without.end() ? std::span<std::string_view const>{}
@@ -1196,7 +1196,7 @@ action add_adapt(CLI::App & app) {
             own.alias(name);
         }
         auto f = std::make_shared<adapt_flags>();
-        f->settings.add(own, "Adapters", describe<init_settings>(), {.spellings = spellings});
+        f->settings.add(own, "Adapters", describe<init_settings>(), {.spellings = adapt_spellings});
         f->targets.add(own, "Targets", describe<target_settings>());
         static constexpr std::string_view hidden[] = {"alpha", "seed", "fan_in_fan_out", "initial_rank"};
         f->options.add(own, "Options of " + std::string{method.name}, method.fields, {.without = hidden});
@@ -1211,7 +1211,7 @@ action add_adapt(CLI::App & app) {
                                          backwards ? "Take adapters out of a checkpoint that they were merged into"
                                                    : "Merge adapters into a checkpoint");
         auto f = std::make_shared<adapt_flags>();
-        f->settings.add(own, "Adapters", describe<merge_into_settings>(), {.spellings = spellings});
+        f->settings.add(own, "Adapters", describe<merge_into_settings>(), {.spellings = adapt_spellings});
         writing_flags(own, *f, {"adapter_dtype", "base_name", "task_type", "draws"});
         entries->push_back({&own, f, [backwards, writing_of, running_of](adapt_flags const & x) {
             return merge_into(options_from<merge_into_settings>(x.settings.given()), writing_of(x), running_of(x),
@@ -1221,7 +1221,7 @@ action add_adapt(CLI::App & app) {
     {
         auto & own = *sub.add_subcommand("combine", "One adapter for a weighted sum of several");
         auto f = std::make_shared<adapt_flags>();
-        f->settings.add(own, "Adapters", describe<adapters_settings>(), {.spellings = spellings});
+        f->settings.add(own, "Adapters", describe<adapters_settings>(), {.spellings = adapt_spellings});
         static constexpr std::string_view hidden[] = {"masks_a", "masks_b", "masks", "seed"};
         f->options.add(own, "Options of combine", describe<lathe::adapt::combine_options>(), {.without = hidden});
         writing_flags(own, *f, {"max_shard_size", "copy_side_files"});
@@ -1243,7 +1243,7 @@ action add_adapt(CLI::App & app) {
     {
         auto & own = *sub.add_subcommand("extract", "An adapter for what fine-tuning did");
         auto f = std::make_shared<adapt_flags>();
-        f->settings.add(own, "Checkpoints", describe<extract_settings>(), {.spellings = spellings});
+        f->settings.add(own, "Checkpoints", describe<extract_settings>(), {.spellings = adapt_spellings});
         f->targets.add(own, "Targets", describe<target_settings>());
         f->options.add(own, "Options of extract", describe<lathe::adapt::extract_options>());
         writing_flags(own, *f, {"max_shard_size", "copy_side_files", "draws"});

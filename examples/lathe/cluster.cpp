@@ -134,16 +134,12 @@ numbers read_centres(std::string_view flag, std::string const & path, std::size_
     return n;
 }
 
-std::string number(double v) {
-    std::array<char, 32> text{};
-    return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.6g", v))};
-}
 /// What a person should know, a sentence each.
 std::vector<std::string> warnings_of(cluster::collapse_result const & bound, double fuzzifier,
                                      cluster::centre_distances const & distances, std::size_t rows) {
     std::vector<std::string> all;
     if (fuzzifier >= bound.fuzzifier)
-        all.push_back("fuzzifier " + number(fuzzifier) + " is not below " + number(bound.fuzzifier)
+        all.push_back("fuzzifier " + six_digits(fuzzifier) + " is not below " + six_digits(bound.fuzzifier)
                       + ", from which on all centres may end at the mean (estimated from "
                       + std::to_string(std::min(rows, sample_rows)) + " points)");
     if (!distances.duplicates.empty()) {
@@ -170,20 +166,20 @@ void print_warnings(std::vector<std::string> const & warnings) {
 }
 
 /// The functions of one backend.
-struct backend_functions {
+struct cluster_functions {
     decltype(&run_cluster_fit<backends::eigen>) fit;
     decltype(&run_cluster_predict<backends::eigen>) predict;
     decltype(&run_cluster_validate<backends::eigen>) validate;
     decltype(&run_collapse_bound<backends::eigen>) bound;
 };
-template <class... Backends> by_backend<backend_functions> functions(backend_list<Backends...>) {
+template <class... Backends> by_backend<cluster_functions> cluster_functions_on(backend_list<Backends...>) {
     return {{Backends::name,
              {&run_cluster_fit<Backends>, &run_cluster_predict<Backends>, &run_cluster_validate<Backends>,
               &run_collapse_bound<Backends>}}...};
 }
-backend_functions functions_of(run_settings const & how) {
+cluster_functions cluster_functions_of(run_settings const & how) {
     expect_threads(how.threads);
-    return choose_backend(how.backend, functions(built_backends{}));
+    return choose_backend(how.backend, cluster_functions_on(built_backends{}));
 }
 
 int fit(points_settings const & where, fit_settings const & s, cluster::fuzzy_c_means_options const & options,
@@ -191,7 +187,7 @@ int fit(points_settings const & where, fit_settings const & s, cluster::fuzzy_c_
     if (s.output.empty())
         throw usage_error{"--output: found nothing, expected a .npy file for the centres"};
     expect_npy("--output", s.output);
-    auto const run = functions_of(how);
+    auto const run = cluster_functions_of(how);
     open_points const points(where);
     std::vector<double> weights, start;
     if (s.weights) {
@@ -237,14 +233,15 @@ int fit(points_settings const & where, fit_settings const & s, cluster::fuzzy_c_
     } else if (!how.quiet) {
         auto text = s.output + ": " + std::to_string(options.clusters) + " centres of " + std::to_string(points.rows())
                     + " points, " + std::string{lathe::reflect::name_of(result.status)} + " after "
-                    + std::to_string(result.iterations) + " iterations, objective " + number(result.objective) + "\n";
+                    + std::to_string(result.iterations) + " iterations, objective " + six_digits(result.objective)
+                    + "\n";
         text += "cluster  share of the points\n";
         double total = 0;
         for (auto const m : result.masses)
             total += m;
         for (std::size_t j = 0; j != options.clusters; ++j)
             text += std::to_string(j) + std::string(9 - std::to_string(j).size(), ' ')
-                    + number(result.masses[j] / total) + "\n";
+                    + six_digits(result.masses[j] / total) + "\n";
         print(text);
         print_warnings(warnings);
     }
@@ -256,7 +253,7 @@ int predict(points_settings const & where, partition_settings const & p, predict
     if (s.output.empty())
         throw usage_error{"--output: found nothing, expected a .npy file for the memberships"};
     expect_npy("--output", s.output);
-    auto const run = functions_of(how);
+    auto const run = cluster_functions_of(how);
     open_points const points(where);
     auto const centres = read_centres("--centres", p.centres, points.cols());
     auto const clusters = centres.extents[0];
@@ -293,7 +290,7 @@ int predict(points_settings const & where, partition_settings const & p, predict
 }
 
 int validate(points_settings const & where, partition_settings const & p, run_settings const & how) {
-    auto const run = functions_of(how);
+    auto const run = cluster_functions_of(how);
     open_points const points(where);
     auto const centres = read_centres("--centres", p.centres, points.cols());
     progress_bar bar("cluster validate", points.rows(), how.quiet);
@@ -317,8 +314,9 @@ int validate(points_settings const & where, partition_settings const & p, run_se
         std::string text;
         for (auto const & [name, value] : values.items())
             text += name + std::string(24 - name.size(), ' ')
-                    + (value.is_number() ? number(value.get<double>()) : "infinite") + "\n";
-        text += "collapse from fuzzifier " + (std::isfinite(bound.fuzzifier) ? number(bound.fuzzifier) : "-") + "\n";
+                    + (value.is_number() ? six_digits(value.get<double>()) : "infinite") + "\n";
+        text +=
+            "collapse from fuzzifier " + (std::isfinite(bound.fuzzifier) ? six_digits(bound.fuzzifier) : "-") + "\n";
         print(text);
         print_warnings(warnings);
     }
@@ -329,7 +327,7 @@ int validate(points_settings const & where, partition_settings const & p, run_se
 struct cluster_flags {
     option_flags points, settings, options, run;
 };
-constexpr spelling spellings[] = {{"points", "POINTS"}, {"output", "-o,--output"}};
+constexpr spelling cluster_spellings[] = {{"points", "POINTS"}, {"output", "-o,--output"}};
 
 } // namespace
 
@@ -341,7 +339,7 @@ action add_cluster(CLI::App & app) {
                           char const * what) -> std::pair<CLI::App *, std::shared_ptr<cluster_flags>> {
         auto * const command = sub.add_subcommand(name, what);
         auto flags = std::make_shared<cluster_flags>();
-        flags->points.add(*command, "Points", describe<points_settings>(), {.spellings = spellings});
+        flags->points.add(*command, "Points", describe<points_settings>(), {.spellings = cluster_spellings});
         command->allow_extras();
         return {command, std::move(flags)};
     };
@@ -349,12 +347,13 @@ action add_cluster(CLI::App & app) {
         flags.run.add(command, "Running", describe<run_settings>(), {.without = seed});
     };
     auto const [fit_command, fit_flags] = make("fit", "Fuzzy c-means: find centres");
-    fit_flags->settings.add(*fit_command, "Files", describe<fit_settings>(), {.spellings = spellings});
+    fit_flags->settings.add(*fit_command, "Files", describe<fit_settings>(), {.spellings = cluster_spellings});
     fit_flags->options.add(*fit_command, "Options of fuzzy c-means", describe<cluster::fuzzy_c_means_options>());
     finish(*fit_command, *fit_flags);
     auto const [predict_command, predict_flags] = make("predict", "Memberships of points at given centres");
     predict_flags->options.add(*predict_command, "Partition", describe<partition_settings>());
-    predict_flags->settings.add(*predict_command, "Files", describe<predict_settings>(), {.spellings = spellings});
+    predict_flags->settings.add(*predict_command, "Files", describe<predict_settings>(),
+                                {.spellings = cluster_spellings});
     finish(*predict_command, *predict_flags);
     auto const [validate_command, validate_flags] = make("validate", "Validity indices of given centres");
     validate_flags->options.add(*validate_command, "Partition", describe<partition_settings>());

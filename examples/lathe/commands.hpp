@@ -41,6 +41,8 @@ action add_devices(CLI::App & app);
 void print(std::string_view text);
 /// The same, of JSON and a newline.
 void print_json(json const & value);
+/// For tables: six significant digits, "-" for NaN.
+std::string six_digits(double v);
 /// "0.1.0"
 std::string version();
 

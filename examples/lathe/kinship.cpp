@@ -31,7 +31,7 @@ namespace {
 
 using lathe::reflect::describe;
 
-template <class... Backends> auto runners(backend_list<Backends...>) {
+template <class... Backends> auto kinship_runners(backend_list<Backends...>) {
     return by_backend<lathe::merge::kinship_result (*)(kinship_job const &)>{
         {Backends::name, &run_kinship<Backends>}...};
 }
@@ -79,12 +79,6 @@ json report(lathe::merge::kinship_result const & result, std::vector<std::string
     return all;
 }
 
-std::string number(double v) {
-    std::array<char, 32> text{};
-    return std::isnan(v)
-               ? std::string{"-"}
-               : std::string(text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.6g", v)));
-}
 std::string padded(std::string const & text, std::size_t width) {
     return text + std::string(width > text.size() ? width - text.size() : 0, ' ');
 }
@@ -100,7 +94,7 @@ std::string table(lathe::merge::pair_table<lathe::merge::kinship_scores> const &
         auto const & s = scores.at(a, b);
         text += padded(names[a], width) + "  " + padded(names[b], width);
         for (auto const v : {s.pcc, s.cs, s.cs_signed, s.ed})
-            text += "  " + padded(number(v), 12);
+            text += "  " + padded(six_digits(v), 12);
         text.erase(text.find_last_not_of(' ') + 1);
         text += "\n";
     }
@@ -113,7 +107,7 @@ int run(kinship_settings const & s, lathe::merge::kinship_options const & option
     if (s.base.empty())
         throw usage_error{"--base: found nothing, expected the checkpoint the models were fine-tuned from"};
     expect_threads(how.threads);
-    auto const compute = choose_backend(how.backend, runners(built_backends{}));
+    auto const compute = choose_backend(how.backend, kinship_runners(built_backends{}));
     auto const models = open_inputs(s.models);
     auto const base = open_input(s.base);
     lathe::merge::pool_options pool_options;

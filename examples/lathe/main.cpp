@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <array>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -17,6 +19,13 @@ void print(std::string_view text) {
         throw lathe::io_error{"standard output: cannot write"};
 }
 void print_json(json const & value) { print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"); }
+
+std::string six_digits(double v) {
+    std::array<char, 32> text{};
+    return std::isnan(v)
+               ? std::string{"-"}
+               : std::string(text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.6g", v)));
+}
 
 std::string version() {
     return std::to_string(LATHE_VERSION_MAJOR) + "." + std::to_string(LATHE_VERSION_MINOR) + "."

@@ -84,7 +84,8 @@ template <class Method> method_entry entry_of(std::string_view files, bool files
         return to_json(o);
     }};
 }
-template <class... Backends> by_backend<decltype(&run_merge<backends::eigen>)> runners(backend_list<Backends...>) {
+template <class... Backends>
+by_backend<decltype(&run_merge<backends::eigen>)> merge_runners(backend_list<Backends...>) {
     return {{Backends::name, &run_merge<Backends>}...};
 }
 std::vector<method_entry> const & methods() {
@@ -285,7 +286,7 @@ int run_plan(merge_plan const & plan) {
     auto const & s = plan.settings;
     expect_complete(plan);
     expect_threads(s.run.threads);
-    auto const run = choose_backend(s.run.backend, runners(built_backends{}));
+    auto const run = choose_backend(s.run.backend, merge_runners(built_backends{}));
     auto const models = open_inputs(s.models);
     auto const files = open_inputs(s.files);
     std::vector<input> base;

@@ -114,28 +114,28 @@ using lathe::reflect::describe;
 using lathe::reflect::name_of;
 using lathe::reflect::to_json;
 
-struct backend_functions {
+struct watermark_functions {
     decltype(&run_watermark_detect<backends::eigen>) detect;
     decltype(&run_watermark_sample<backends::eigen>) sample;
     decltype(&run_spherical_k_means<backends::eigen>) k_means;
     decltype(&run_cluster_fit<backends::eigen>) fit;
     decltype(&run_collapse_bound<backends::eigen>) bound;
 };
-template <class... Backends> by_backend<backend_functions> functions(backend_list<Backends...>) {
+template <class... Backends> by_backend<watermark_functions> watermark_functions_on(backend_list<Backends...>) {
     return {{Backends::name,
              {&run_watermark_detect<Backends>, &run_watermark_sample<Backends>, &run_spherical_k_means<Backends>,
               &run_cluster_fit<Backends>, &run_collapse_bound<Backends>}}...};
 }
-backend_functions functions_of(run_settings const & how) {
+watermark_functions watermark_functions_of(run_settings const & how) {
     expect_threads(how.threads);
-    return choose_backend(how.backend, functions(built_backends{}));
+    return choose_backend(how.backend, watermark_functions_on(built_backends{}));
 }
 
 watermark::detection_result detect_rows(embedded_documents const & docs, any_partition const & partition,
                                         std::size_t prompt_sentences, watermark::repeated_draws repeats,
                                         run_settings const & how) {
     progress_bar bar("watermark", docs.documents.size(), how.quiet);
-    auto result = functions_of(how).detect(
+    auto result = watermark_functions_of(how).detect(
         {how.threads, backend_choice{how.backend}.device, bar}, partition, {docs.rows, docs.dimension, docs.first_row},
         {.prompt_sentences = prompt_sentences, .repeats = repeats, .evidence = true});
     bar.clear();
@@ -161,7 +161,7 @@ embedded_documents subset(embedded_documents const & docs, std::span<std::size_t
 
 std::vector<double> fit_centres(embedded_documents const & docs, watermark_model const & model,
                                 run_settings const & how) {
-    auto const run = functions_of(how);
+    auto const run = watermark_functions_of(how);
     auto const device = backend_choice{how.backend}.device;
     auto const k = model.method.clusters;
     auto const rows = docs.first_row.back();
@@ -264,7 +264,7 @@ int calibrate(document_settings const & where, method_settings const & method, c
     bool const needs_centres = model.ranks() || m.method == watermark_method::k_semstamp;
     if (s.centres && !needs_centres)
         throw usage_error{"--centres: found with " + std::string{name_of(m.method)} + ", which has none"};
-    static_cast<void>(functions_of(how)); // before anything is read
+    static_cast<void>(watermark_functions_of(how)); // before anything is read
     catch_interrupts();
     auto const docs = read_documents(where, how);
     if (!docs.texts)
@@ -460,7 +460,7 @@ int detect(document_settings const & where, model_settings const & m, detect_set
     judge const checked(model, s.rate); // before anything is read
     checked.expect(kind);
     expect_same_embedder(model, where);
-    static_cast<void>(functions_of(how));
+    static_cast<void>(watermark_functions_of(how));
     catch_interrupts();
     auto const docs = read_documents(where, how);
     expect_same_dimension(model, where, docs);
@@ -628,7 +628,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
     auto const options = sampling_of(model, s);
     expect_same_embedder(model, where);
     lathe::expects_option(m.prompt_sentences != 0, "prompt_sentences", "0", "at least 1");
-    auto const run = functions_of(how);
+    auto const run = watermark_functions_of(how);
     catch_interrupts();
     if (model.embedder == embedder_choice::file)
         throw usage_error{
@@ -849,8 +849,8 @@ std::string cell(std::string text, std::size_t width) {
 }
 json interval_of(watermark::interval const & i) { return json::array({i.low, i.high}); }
 
-int evaluate(document_settings const & where, model_settings const & m, evaluate_settings const & s,
-             run_settings const & how) {
+int evaluate_detection(document_settings const & where, model_settings const & m, evaluate_settings const & s,
+                       run_settings const & how) {
     std::vector<attack> attacks{{}};
     for (auto const & text : s.attack)
         attacks.push_back(parse_attack(text));
@@ -859,7 +859,7 @@ int evaluate(document_settings const & where, model_settings const & m, evaluate
     lathe::expects_option(s.level > 0 && s.level < 1, "level", std::to_string(s.level), "a number between 0 and 1");
     auto const model = load_model(m.watermark);
     static_cast<void>(model.partition(m.key));
-    static_cast<void>(functions_of(how));
+    static_cast<void>(watermark_functions_of(how));
     expect_same_embedder(model, where);
     catch_interrupts();
     auto const human = read_documents(where, how);
@@ -1056,8 +1056,8 @@ action add_watermark(CLI::App & app) {
         }
         if (e->parsed()) {
             auto const [where, how] = start(*e, *ef);
-            return evaluate(where, options_from<model_settings>(ef->model.given()),
-                            options_from<evaluate_settings>(ef->settings.given()), how);
+            return evaluate_detection(where, options_from<model_settings>(ef->model.given()),
+                                      options_from<evaluate_settings>(ef->settings.given()), how);
         }
         if (auto const status = tokens())
             return *status;

@@ -6,6 +6,10 @@
 #define LATHE_VERSION_PATCH 0
 #define LATHE_VERSION (LATHE_VERSION_MAJOR * 10000 + LATHE_VERSION_MINOR * 100 + LATHE_VERSION_PATCH)
 
+#ifndef __cpp_exceptions
+#    error "lathe: errors are exceptions: compile without -fno-exceptions the unit that includes this"
+#endif
+
 // Infinities and NaN are data here: the NaN policy of every method relies on them.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #    error "lathe: -ffast-math (-ffinite-math-only) removes the tests for NaN that the library relies on"

@@ -6,6 +6,7 @@ include(CheckCXXSourceRuns)
 set(LATHE_MARCH "" CACHE STRING "-march= of our own programs; ignored where compiler or processor do not know it")
 set(LATHE_SANITIZE "" CACHE STRING "-fsanitize= of our own programs, e.g. address,undefined")
 option(LATHE_STRICT "Compile our own programs with all warnings, as errors" ON)
+option(LATHE_COMPILE_TOGETHER "Compile sources that instantiate the same templates a few at a time: half the work" ON)
 
 # The same preset has to serve a processor without these instructions, and other architectures: fall back, and say so.
 set(lathe_march_option "")
@@ -45,4 +46,17 @@ function(lathe_build_options)
             target_link_options(${target} PRIVATE ${sanitize})
         endif()
     endforeach()
+endfunction()
+
+# lathe_compile_together(<target>...): its sources are compiled four at a time, which instantiates what they share once.
+function(lathe_compile_together)
+    if(NOT LATHE_COMPILE_TOGETHER)
+        return()
+    endif()
+    set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # which takes the sources for headers then
+        foreach(target IN LISTS ARGN)
+            target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+        endforeach()
+    endif()
 endfunction()

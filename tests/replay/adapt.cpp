@@ -16,6 +16,7 @@ namespace {
 
 using namespace lathe;
 using numbers = std::vector<double>;
+using B = selected_backend;
 
 /// One case: its manifest, its tensors, and what has been held against them.
 class adapt_case {
@@ -117,7 +118,6 @@ double norm_of(numbers const & x) {
 /// What the cases are run with: a backend and matrices on it.
 template <real T> class bench {
 public:
-    using B = selected_backend;
     using factors = adapt::factors<B, T>;
     using adapter = adapt::adapter<B, T>;
     struct matrix {
@@ -242,7 +242,6 @@ template <real T> void run_truncate(bench<T> & at) {
 
 template <real T> void run_layer(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     bool const rslora = c.params().at("rslora");
     auto const scaling = adapt::scaling_of(c.params().at("alpha"), c.rank(),
                                            rslora ? adapt::scaling_rule::rslora : adapt::scaling_rule::lora);
@@ -291,7 +290,6 @@ template <real T> void run_layer(bench<T> & at) {
 
 template <real T> void run_aux(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     using matrix = typename bench<T>::matrix;
     std::vector<matrix> a, b, sigma;
     std::vector<adapt::factors<B, T>> layers;
@@ -346,7 +344,6 @@ template <real T> void run_aux(bench<T> & at) {
 
 template <real T> void run_init(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     auto const r = c.rank();
     adapt::spectral_options const options{.alpha = c.params().at("alpha")};
     auto const scaling = adapt::scaling_of(options.alpha, r, options.rule);
@@ -422,7 +419,6 @@ template <real T> void run_loftq(bench<T> & at) {
 
 template <real T> void run_dora(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     auto w = at.in("weight"), a = at.in("A"), b = at.in("B"), x = at.in("x"), g = at.in("grad_y"),
          magnitude = at.in("magnitude");
     adapt::factors<B, T> const f{a.view(), b.view(),
@@ -467,7 +463,6 @@ template <real T> void run_dora(bench<T> & at) {
 
 template <real T> void run_adalora(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     using matrix = typename bench<T>::matrix;
     auto const & p = c.params();
     std::size_t layers = 0;
@@ -543,7 +538,6 @@ template <real T> void run_adalora(bench<T> & at) {
 
 template <real T> void run_melora(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     std::vector<typename bench<T>::matrix> a, b;
     auto const count = c.params().at("blocks").get<std::size_t>();
     for (std::size_t i = 0; i != count; ++i) {
@@ -577,7 +571,6 @@ template <real T> void run_melora(bench<T> & at) {
 
 template <real T> void run_led(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     for (auto const & row : c.params().at("rank_rule_table_out_in_rank_result")) {
         auto const rank = adapt::led_rank(row[0], row[1], row[2]);
         c.require(rank ? !row[3].is_null() && *rank == row[3].get<std::size_t>() : row[3].is_null(),
@@ -594,7 +587,6 @@ template <real T> void run_led(bench<T> & at) {
 
 template <real T> void run_weighted(bench<T> & at) {
     adapt_case & c = at.c;
-    using B = selected_backend;
     using adapt::combination;
     std::vector<typename bench<T>::matrix> a, b;
     auto const scalings = c.params().at("scalings").get<numbers>();

@@ -16,9 +16,9 @@ namespace {
 namespace wm = lathe::watermark;
 namespace random = lathe::random;
 using B = selected_backend;
-using tokens = std::vector<wm::token>;
+using token_list = std::vector<wm::token>;
 
-tokens ids_of(array_fixture const & f) { return f.input("ids").as<wm::token>(); }
+token_list ids_of(array_fixture const & f) { return f.input("ids").as<wm::token>(); }
 /// A parameter that is a value or a list of values.
 template <class T> std::vector<T> values_of(array_fixture const & f, std::string const & name) {
     auto const & p = f.params().at(name);
@@ -27,7 +27,7 @@ template <class T> std::vector<T> values_of(array_fixture const & f, std::string
 template <class T> T param(array_fixture const & f, std::string const & name, T otherwise) {
     return f.params().contains(name) ? f.params().at(name).get<T>() : otherwise;
 }
-double tolerance(array_fixture const & f, std::string const & name, double otherwise = 1e-12) {
+double tolerance_named(array_fixture const & f, std::string const & name, double otherwise = 1e-12) {
     return f.tolerance().contains(name) && f.tolerance().at(name).is_number() ? f.tolerance().at(name).get<double>()
                                                                               : otherwise;
 }
@@ -46,7 +46,7 @@ void expect_flags(array_fixture const & f, std::string const & name, wm::token_d
 }
 /// A p-value, and its logarithm, to a relative error.
 void expect_p(array_fixture const & f, std::string const & name, wm::token_detection const & d) {
-    auto const rel = tolerance(f, "p_rel", 1e-5), p = f.expected_number(name);
+    auto const rel = tolerance_named(f, "p_rel", 1e-5), p = f.expected_number(name);
     expect_close(name, d.p_value, p, 0, rel);
     if (p > 0)
         expect_close("ln " + name, d.log_p_value, std::log(p), rel);
@@ -168,7 +168,7 @@ wm::kgw_options kgw_of(array_fixture const & f, double gamma, std::size_t prefix
             .repeats = wm::repeats::every};
 }
 /// The green tokens of a context, by the processor on the backend.
-tokens green_after(B & be, wm::kgw_options o, tokens const & before) {
+token_list green_after(B & be, wm::kgw_options o, token_list const & before) {
     o.delta = 1;
     std::vector<float> zeros(o.vocabulary);
     auto buffer = be.template allocate<float>(o.vocabulary);
@@ -177,7 +177,7 @@ tokens green_after(B & be, wm::kgw_options o, tokens const & before) {
     wm::token_context const context{before};
     processor(be, {&context, 1}, lathe::as_matrix(buffer.view(), 1, o.vocabulary));
     be.download(lathe::cvec<B, float>(buffer.view()), std::span<float>{zeros});
-    tokens green;
+    token_list green;
     for (std::size_t t = 0; t != zeros.size(); ++t)
         if (zeros[t] == 1)
             green.push_back(static_cast<wm::token>(t));
@@ -198,7 +198,7 @@ void kgw_left(B & be, array_fixture const & f) {
                 ++seen;
                 auto const o = kgw_of(f, g, h, hash, wm::hash_window::left);
                 auto const d = wm::kgw_detector(o)({ids});
-                expect_close("z" + tag, d.score, f.expected_number("z" + tag), tolerance(f, "z"));
+                expect_close("z" + tag, d.score, f.expected_number("z" + tag), tolerance_named(f, "z"));
                 expect_flags(f, "flags" + tag, d);
                 // What generation adds to is what detection finds.
                 auto const green = green_after(be, o, {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(h)});
@@ -212,14 +212,14 @@ void kgw_self(B & be, array_fixture const & f) {
     auto const ids = ids_of(f);
     auto o = kgw_of(f, f.params().at("gamma"), f.params().at("prefix"), f.params().at("f"), wm::hash_window::self);
     auto const d = wm::kgw_detector(o)({ids});
-    expect_close("z", d.score, f.expected_number("z"), tolerance(f, "z"));
+    expect_close("z", d.score, f.expected_number("z"), tolerance_named(f, "z"));
     expect_flags(f, "flags", d);
     for (auto const & [key, entry] : f.expected().items()) {
         std::size_t count = 0;
         if (std::sscanf(key.c_str(), "green_after_%zu", &count) != 1)
             continue;
         auto const expected = f.expected_array(key).as<wm::token>();
-        tokens const before(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+        token_list const before(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
         for (auto const cache : {std::size_t{0}, o.cache_bytes}) {
             o.cache_bytes = cache;
             expect_equal(key, green_after(be, o, before), expected);
@@ -233,7 +233,7 @@ void unigram(array_fixture const & f) {
                                 .repeats = wm::repeats::every};
     wm::unigram_detector const detector(o);
     auto const d = detector({ids_of(f)});
-    expect_close("z", d.score, f.expected_number("z"), tolerance(f, "z"));
+    expect_close("z", d.score, f.expected_number("z"), tolerance_named(f, "z"));
     expect_flags(f, "flags", d);
     if (f.expected().contains("green_count"))
         expect_equal("green_count", static_cast<std::size_t>(std::ranges::count(detector.green(), 1)),
@@ -283,7 +283,7 @@ void sweet_ewd(B & be, array_fixture const & f) {
                                   .entropy_threshold = f.params().at("entropy_threshold"),
                                   .repeats = wm::repeats::every};
         auto const sweet = wm::sweet_detector(s)({ids, entropy.values});
-        expect_close("sweet_z" + end, sweet.score, f.expected_number("sweet_z" + end), tolerance(f, "z"));
+        expect_close("sweet_z" + end, sweet.score, f.expected_number("sweet_z" + end), tolerance_named(f, "z"));
         if (auto const name = "sweet_weight" + end; f.expected().contains(name)) {
             std::vector<int> weights;
             for (auto const e : sweet.evidence)
@@ -298,7 +298,7 @@ void sweet_ewd(B & be, array_fixture const & f) {
                                 .prefix = h,
                                 .repeats = wm::repeats::every};
         auto const ewd = wm::ewd_detector(e)({ids, entropy.values});
-        expect_close("ewd_z" + end, ewd.score, f.expected_number("ewd_z" + end), tolerance(f, "z"));
+        expect_close("ewd_z" + end, ewd.score, f.expected_number("ewd_z" + end), tolerance_named(f, "z"));
         expect_flags(f, "flags" + end, ewd);
         if (auto const name = "ewd_weight" + end; f.expected().contains(name)) {
             auto weights = entropy.values;
@@ -312,7 +312,7 @@ void sweet_ewd(B & be, array_fixture const & f) {
         auto const p = f.input("P");
         rows logits(be, logarithms(p.values), p.extent(0));
         expect_close("ewd_spike_entropy", wm::spike_entropies(be, logits.view(), gamma, delta),
-                     f.expected_array("ewd_spike_entropy").values, tolerance(f, "spike"));
+                     f.expected_array("ewd_spike_entropy").values, tolerance_named(f, "spike"));
     }
 }
 
@@ -332,7 +332,7 @@ void morphmark(B & be, array_fixture const & f) {
         o.growth = key.starts_with("linear") ? linear : key.starts_with("exp") ? exponential : logarithmic;
         rows row(be, f.input(key.ends_with("below_p0") ? "logits_low_green" : "logits").values, 1);
         wm::morphmark_row<B, double>(be, o, green.view(), row.view().row(0));
-        expect_close(key, row.values(be), f.expected_array(key).values, tolerance(f, "logits"));
+        expect_close(key, row.values(be), f.expected_array(key).values, tolerance_named(f, "logits"));
     }
 }
 
@@ -346,12 +346,12 @@ void dip(array_fixture const & f) {
                             .unscaled_z = true,
                             .counts_first_token = true};
     auto const d = wm::dip_detector(o)({ids_of(f)});
-    expect_close("z", d.score, f.expected_number("z"), tolerance(f, "z"));
+    expect_close("z", d.score, f.expected_number("z"), tolerance_named(f, "z"));
     auto quantiles = d.evidence;
     for (std::size_t i = 0; i != quantiles.size(); ++i)
         if (std::isnan(quantiles[i]))
             quantiles[i] = i == 0 ? 0 : -1;
-    expect_close("score", quantiles, f.expected_array("score").values, tolerance(f, "score"));
+    expect_close("score", quantiles, f.expected_array("score").values, tolerance_named(f, "score"));
     auto const p = f.input("probs");
     auto const permutation = f.input("perm").as<std::uint32_t>();
     for (auto const alpha : values_of<double>(f, "alpha")) {
@@ -360,14 +360,14 @@ void dip(array_fixture const & f) {
         for (std::size_t t = 0; t != q.size(); ++t)
             q[t] *= p.values[t];
         auto const name = "reweighted_" + json(alpha).dump();
-        expect_close(name, q, f.expected_array(name).values, tolerance(f, "reweighted"));
+        expect_close(name, q, f.expected_array(name).values, tolerance_named(f, "reweighted"));
     }
 }
 
 // ---- exponential sampling -------------------------------------------------------------------------------------------
 
 void expect_exponential(array_fixture const & f, std::string const & end, wm::token_detection const & d) {
-    expect_close("score" + end, d.score, f.expected_number("score" + end), tolerance(f, "score"));
+    expect_close("score" + end, d.score, f.expected_number("score" + end), tolerance_named(f, "score"));
     expect_p(f, "p" + end, d);
 }
 void exponential(array_fixture const & f) {
@@ -419,8 +419,9 @@ void permute_and_flip(array_fixture const & f) {
     for (auto const e : d.evidence)
         if (!std::isnan(e))
             scores.push_back(e);
-    expect_close("scores", scores, f.expected_array("scores").values, tolerance(f, "scores"));
-    expect_close("total", d.score, f.expected_number("total"), tolerance(f, "scores") * static_cast<double>(d.scored));
+    expect_close("scores", scores, f.expected_array("scores").values, tolerance_named(f, "scores"));
+    expect_close("total", d.score, f.expected_number("total"),
+                 tolerance_named(f, "scores") * static_cast<double>(d.scored));
     expect_close("p", d.p_value, f.expected_number("p_correct_shape_n"), 0, 1e-5);
 }
 
@@ -439,15 +440,15 @@ void synthid(B & be, array_fixture const & f) {
         o.eos = f.params().at("eos").get<wm::token>();
     wm::synthid_detector const detector(o);
     auto const mean = detector({ids});
-    expect_close("mean", mean.score, f.expected_number("mean"), tolerance(f, "score"));
+    expect_close("mean", mean.score, f.expected_number("mean"), tolerance_named(f, "score"));
     o.score = wm::synthid_score::weighted;
     expect_close("weighted", wm::synthid_detector(o)({ids}).score, f.expected_number("weighted"),
-                 tolerance(f, "score"));
+                 tolerance_named(f, "score"));
     o.score = wm::synthid_score::mean;
     o.repeats = wm::repeats::every;
     if (f.expected().contains("mean_distortionary"))
         expect_close("mean_distortionary", wm::synthid_detector(o)({ids}).score,
-                     f.expected_number("mean_distortionary"), tolerance(f, "score"));
+                     f.expected_number("mean_distortionary"), tolerance_named(f, "score"));
     auto const scored = detector.scored(ids);
     expect_equal("mask", std::vector<int>(scored.begin(), scored.end()), f.expected_array("mask").as<int>());
     if (auto const r = recorded(f, "table_first_", "")) {
@@ -477,7 +478,7 @@ void synthid(B & be, array_fixture const & f) {
             rows on_backend(be, column, 1);
             wm::tournament_layer<B, double>(be, leaves, on_backend.view().row(0), row.view().row(0));
         }
-        expect_close(key, row.values(be), f.expected_array(key).values, tolerance(f, "updated"));
+        expect_close(key, row.values(be), f.expected_array(key).values, tolerance_named(f, "updated"));
     }
 }
 
@@ -486,7 +487,7 @@ void gamma_tail(array_fixture const & f) {
     auto const expected = f.expected_array("sf");
     for (std::size_t i = 0; i != n.values.size(); ++i)
         expect_close("sf", std::exp(wm::log_gamma_tail(n.values[i], s.values[i])), expected.values[i], 0,
-                     tolerance(f, "rel", 1e-9));
+                     tolerance_named(f, "rel", 1e-9));
 }
 
 } // namespace

@@ -1,30 +1,11 @@
 #pragma once
 /// \file  Non-owning views over a backend's pointer. One layout: row-major with a leading dimension.
 #include <lathe/core/error.hpp>
+#include <lathe/core/pointer.hpp>
 
-#include <concepts>
 #include <span>
 
 LATHE_NAMESPACE_BEGIN
-
-/// What a pointer, plain or fancy, points to.
-template <class P> struct pointee {};
-template <class P>
-    requires requires { typename P::element_type; }
-struct pointee<P> {
-    using type = typename P::element_type;
-};
-template <class T> struct pointee<T *> {
-    using type = T;
-};
-template <class P> using pointee_t = typename pointee<P>::type;
-
-/// A position in some memory space: copyable and offsettable. Dereferencing is NOT required.
-template <class P>
-concept device_pointer = std::copyable<P> && requires(P p, std::ptrdiff_t n) {
-    typename pointee_t<P>;
-    { p + n } -> std::same_as<P>;
-};
 
 template <class Q, class P>
 concept other_pointer_to = !std::same_as<P, Q> && device_pointer<Q> && std::convertible_to<Q, P>;
