@@ -19,7 +19,7 @@ struct no_observer {
     constexpr void operator()(progress const &) const noexcept {}
 };
 
-/// std::stop_token models this but is not included here: <stop_token> costs every translation unit 0.2 s.
+/// std::stop_token models this but is not included here: `<stop_token>` costs every translation unit 0.2 s.
 template <class S>
 concept stop_token = std::copyable<S> && requires(S const & s) {
     { s.stop_requested() } -> std::same_as<bool>;

@@ -16,7 +16,7 @@ namespace io {
 using lathe::first_not_utf8;
 using lathe::utf8_length;
 
-/// Text from a file for use in a one-line message: control characters and what is not UTF-8 as \xNN, cut at about
+/// Text from a file for use in a one-line message: control characters and what is not UTF-8 as `\xNN`, cut at about
 /// `limit` bytes.
 inline std::string printable(std::string_view text, std::size_t limit = 120) {
     constexpr std::string_view digits = "0123456789abcdef";

@@ -1,7 +1,7 @@
 #pragma once
 /// \file  Compiled programs, kept in memory and on disk.
 ///
-/// On disk: <folder>/<digest>.bin, the digest being that of device, driver, platform, options and source. A file holds
+/// On disk: `FOLDER/DIGEST.bin`, the digest being that of device, driver, platform, options and source. A file holds
 /// the digest of its contents, is written beside its place and renamed, and is made anew if it does not say what it
 /// should. A cache that cannot be read or written is no error.
 #include <lathe/backend/opencl/device.hpp>
