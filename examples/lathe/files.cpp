@@ -2,6 +2,7 @@
 
 #include "flags.hpp"
 
+#include <csignal>
 #include <cstdio>
 #include <set>
 
@@ -115,14 +116,14 @@ std::string with_type(lathe::io::file const & config, lathe::dtype type) {
 } // namespace
 
 std::vector<std::string> copy_side_files(std::span<lathe::io::file const> from, fs::path const & to,
-                                         std::optional<lathe::dtype> type) {
-    std::vector<std::string> names;
+                                         std::optional<lathe::dtype> type) try {
+    std::vector<lathe::io::staged_file> copies;
+    std::vector<std::byte> part(std::size_t{1} << 18);
     for (auto const & source : from) {
         auto const name = source.path().filename();
-        lathe::io::staged_file copy(to / name, false);
+        auto & copy = copies.emplace_back(to / name, false);
         auto const text = type && name == "config.json" ? with_type(source, *type) : std::string{};
         if (text.empty()) {
-            std::vector<std::byte> part(std::size_t{1} << 18);
             for (std::uint64_t at = 0, size = source.size(); at != size;) {
                 auto const window = std::span{part}.first(std::min<std::uint64_t>(part.size(), size - at));
                 source.read(window, at);
@@ -132,10 +133,40 @@ std::vector<std::string> copy_side_files(std::span<lathe::io::file const> from, 
         } else
             copy.write(std::as_bytes(std::span{text}), 0);
         copy.close();
+    }
+    std::vector<std::string> names;
+    for (auto & copy : copies) {
         copy.publish();
-        names.push_back(name.string());
+        names.push_back(copy.target().filename().string());
     }
     return names;
+} catch (lathe::io_error const & e) {
+    throw lathe::io_error{std::string{e.what()} + "; the weights in " + to.string()
+                          + " are complete, but not all files that belong beside them were copied"};
+}
+
+std::string note_on_abandoned(fs::path const & folder) {
+    std::error_code code;
+    std::vector<std::string> found;
+    fs::directory_iterator entries{folder, code};
+    for (; !code && entries != fs::directory_iterator{}; entries.increment(code)) {
+        auto const name = entries->path().filename().string();
+        std::string_view rest = name;
+        if (!rest.starts_with(".lathe-") || !rest.ends_with(".tmp"))
+            continue;
+        rest.remove_prefix(7);
+        ::pid_t process = 0;
+        auto const [end, problem] = std::from_chars(rest.data(), rest.data() + rest.size(), process);
+        if (problem == std::errc{} && process > 0 && *end == '-' && ::kill(process, 0) != 0 && errno == ESRCH)
+            found.push_back(name);
+    }
+    if (found.empty())
+        return {};
+    std::ranges::sort(found);
+    return folder.string() + ": " + found.front()
+           + (found.size() == 1 ? " is" : " and " + std::to_string(found.size() - 1) + " more like it are")
+           + " left of a run that was killed; remove " + (found.size() == 1 ? "it" : "them")
+           + " if nothing elsewhere writes to this folder";
 }
 
 std::uint64_t parse_size(std::string_view flag, std::string_view text) {

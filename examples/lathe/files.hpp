@@ -33,10 +33,14 @@ bool names_folder(std::string const & path);
 /// Opens what loaders want beside the weights (configuration, tokenizer, code): files *.json, *.txt, *.model,
 /// *.tiktoken, *.jinja and *.py of a folder that describe no weights, by name. \throws io_error
 std::vector<lathe::io::file> open_side_files(fs::path const & folder);
-/// Copies them to a folder, in pieces. `type`, if given, replaces torch_dtype (dtype, as newer ones have it) in
-/// config.json. \returns the names \throws io_error
+/// Copies them to a folder, in pieces, beside weights that are there already: all of them take their names, or none
+/// where they cannot be written. `type`, if given, replaces torch_dtype (dtype, as newer ones have it) in config.json.
+/// \returns the names \throws io_error, which also says that the weights are complete
 std::vector<std::string> copy_side_files(std::span<lathe::io::file const> from, fs::path const & to,
                                          std::optional<lathe::dtype> type);
+
+/// Names what a run that was killed has left in the folder it was writing to; empty if there is nothing.
+std::string note_on_abandoned(fs::path const & folder);
 
 /// "5GB", "500 MB", "2GiB", "1000000". \throws usage_error naming the flag
 std::uint64_t parse_size(std::string_view flag, std::string_view text);

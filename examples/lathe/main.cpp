@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 
@@ -86,6 +87,7 @@ int run(int argc, char const * const * argv) {
 
 int main(int argc, char ** argv) {
     using namespace lathe_cli;
+    std::signal(SIGXFSZ, SIG_IGN); // a limit on the size of files is an error of the write, as a full disk is
     try {
         return run(argc, argv);
     } catch (interrupted const & e) {

@@ -4,6 +4,7 @@
 #include "files.hpp"
 #include "merge_job.hpp"
 #include "mergekit.hpp"
+#include "overflow.hpp"
 
 #include <chrono>
 
@@ -21,6 +22,7 @@ struct merge_settings {
     std::optional<std::string> output;
     lathe::merge::mismatch_policy policy = lathe::merge::mismatch_policy::strict;
     std::optional<std::string> out_dtype;
+    overflow_policy overflow = overflow_policy::infinity;
     std::optional<std::string> max_shard_size;
     bool copy_side_files = true;
     std::size_t window = lathe::default_window;
@@ -30,8 +32,8 @@ struct merge_settings {
 } // namespace
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, max_shard_size,
-                        copy_side_files, window, objective, run);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::merge_settings, models, base, files, output, policy, out_dtype, overflow,
+                        max_shard_size, copy_side_files, window, objective, run);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::reflect::help_table({
     {"models", "checkpoints to merge: .safetensors files, or folders"},
@@ -41,6 +43,9 @@ inline constexpr auto lathe::reflect::help<lathe_cli::merge_settings> = lathe::r
     {"policy", "for tensors that some checkpoint lacks or has with another shape"},
     {"out_dtype",
      "type of the floating tensors of the result: F64, F32, F16 or BF16; unset: that of the base (first model)"},
+    {"overflow",
+     "what results become that are too large for their type: infinite, with a note, an error, or the largest of "
+     "the type (saturate), with a note"},
     {"max_shard_size", "split the result into files of at most this size, such as 5GB"},
     {"copy_side_files", "copy configuration and tokenizer from the base's (first model's) folder to the result's"},
     {"window", "elements read at a time from each checkpoint: what bounds the memory of the host and of a device"},
@@ -272,6 +277,10 @@ std::string note_on_copies(lathe::merge::model_pool const & pool) {
            + ", not merged; convert the checkpoints to merge them";
 }
 
+void print_note(std::string_view note) {
+    std::fprintf(stderr, "lathe: note: %s\n", lathe::io::printable(note, 1000).c_str());
+}
+
 int run_plan(merge_plan const & plan) {
     usage const used;
     auto const & s = plan.settings;
@@ -304,23 +313,29 @@ int run_plan(merge_plan const & plan) {
         side_files = open_side_files(reference.path);
     lathe::io::safetensors_writer sink(
         target, {.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0});
+    overflow_watch watched(sink, s.overflow);
 
     auto notes = plan.notes;
     if (auto const note = note_on_copies(pool); !note.empty())
         notes.push_back(note);
+    auto const output_folder = lathe::io::folder_of(lathe::io::checkpoint_files{target}.single);
+    if (auto note = note_on_abandoned(output_folder); !note.empty())
+        notes.push_back(std::move(note));
     std::uint64_t bytes = 0;
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
         for (auto const & in : group)
             bytes += in.bytes();
     for (auto const & note : notes)
         if (!s.run.quiet)
-            std::fprintf(stderr, "lathe: note: %s\n", lathe::io::printable(note, 1000).c_str());
+            print_note(note);
     progress_bar bar(std::string{plan.method->name}, bytes, s.run.quiet);
     auto const file_list = checkpoints_of(files);
-    catch_interrupts(lathe::io::folder_of(lathe::io::checkpoint_files{target}.single));
-    auto const result = run(plan.method->name, {pool, file_list, sink, plan.options, s.run.threads,
+    catch_interrupts(output_folder);
+    auto const result = run(plan.method->name, {pool, file_list, watched, plan.options, s.run.threads,
                                                 backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
+    if (auto const note = watched.note(); !note.empty() && !s.run.quiet)
+        print_note(note);
 
     auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);
 
@@ -339,8 +354,11 @@ int run_plan(merge_plan const & plan) {
         json report{{"lathe", version()}, {"command", "merge"}};
         report.update(plan.describe());
         report["inputs"] = std::move(inputs);
-        report["output"] = {
-            {"path", *s.output}, {"tensors", pool.rows().size()}, {"bytes", written}, {"side_files", copied}};
+        report["output"] = {{"path", *s.output},
+                            {"tensors", pool.rows().size()},
+                            {"bytes", written},
+                            {"infinite_elements", watched.elements()}, // before they were saturated
+                            {"side_files", copied}};
         report["arithmetic"] = pool.wants_double() ? "F64" : "F32";
         report["timing"] = timing;
         report["result"] = result;

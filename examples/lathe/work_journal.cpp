@@ -39,7 +39,12 @@ work_journal::work_journal(fs::path folder, std::string const & digest, bool res
     if (end_ == 0) {
         remove_files(false);
         file_->reserve(0);
-        append(json::parse(head));
+        try {
+            append(json::parse(head));
+        } catch (lathe::io_error const &) { // a full disk: no work has begun, and none is left
+            finish();
+            throw;
+        }
     }
     found_ = done_.size();
 }

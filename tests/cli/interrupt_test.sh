@@ -40,5 +40,5 @@ done
 # An input that is shortened while it is read.
 begin
 truncate -s 1000 b.safetensors
-ends 1 'an input cannot be read any more (was it shortened, or is its disk failing?); nothing was written'
+ends 1 "$PWD/b.safetensors cannot be read any more (was it shortened, or is its disk failing?); nothing was written"
 [[ -z $(ls -A out/made) ]] || fail "left behind: $(ls -AR out)"
