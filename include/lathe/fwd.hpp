@@ -1,7 +1,7 @@
 #pragma once
-/// \file  Declarations of what users name in headers of their own: checkpoints, errors, views, options, results, schemes
-///        and files. What each of them is, is said where it is defined; whoever does more with it includes that header.
-///        Backends, and templates over one, are not here: a header that names one says what it computes with anyway.
+/// \file  Declarations of what users name in headers of their own: checkpoints, errors, views, options, results,
+///        schemes and files. What each of them is, is said where it is defined; whoever does more with it includes that
+///        header. Backends, and templates over one, are not here: a header that names one says what it computes with.
 #include <lathe/core/pointer.hpp>
 
 #include <cstdint>

@@ -186,5 +186,11 @@ if [ -x "$build/examples/lathe" ]; then
     echo "==> the program"
     quietly "install the program" cmake --install "$build" --prefix "$work/full"
     quietly "run the installed program" "$work/full/bin/lathe" --help
+    if command -v dpkg-shlibdeps >/dev/null; then
+        quietly "cpack with the program" cpack -G DEB --config "$build/CPackConfig.cmake" -B "$work/program_package"
+        deb=$(ls "$work"/program_package/lathe_*.deb)
+        [[ "$(dpkg-deb --contents "$deb") " == *' ./usr/bin/lathe'[[:space:]]* && $(dpkg-deb --field "$deb" Depends) == *libc6* ]] ||
+            { dpkg-deb --info "$deb" && echo "FAIL the Debian package of the program" && exit 1; }
+    fi
 fi
 echo "consumers: all ways work"

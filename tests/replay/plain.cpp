@@ -21,7 +21,8 @@ outcome run_schedule(fixture & f, std::size_t) {
         expect_fields(entry, {"tensor", "t", "setting", "value"});
         lathe::merge::schedule setting;
         lathe::reflect::codec<lathe::merge::schedule>::read(entry.at("setting"), setting, "setting");
-        auto const value = lathe::merge::evaluate(setting, entry.at("tensor").get<std::string>(), entry.at("t").get<double>());
+        auto const value =
+            lathe::merge::evaluate(setting, entry.at("tensor").get<std::string>(), entry.at("t").get<double>());
         auto filled = entry;
         filled["value"] = value ? json(*value) : json(nullptr);
         values.push_back(std::move(filled));
