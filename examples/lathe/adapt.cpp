@@ -212,6 +212,7 @@ class adapt_run {
     run_settings const & how_;
     bench_maker make_;
     json plan_;
+    json provenance_;
     std::optional<work_journal> journal_, base_journal_;
     std::optional<lathe::io::safetensors_writer> writer_;
     std::optional<checkpoint_output> rewritten_;
@@ -265,14 +266,24 @@ class adapt_run {
     }
 
 public:
-    /// \param plan everything that the result depends on
-    adapt_run(std::string command, writing_settings const & writing, run_settings const & how, json plan)
+    /// \param plan everything that the result depends on \param inputs those that `plan` has the identities of
+    adapt_run(std::string command, writing_settings const & writing, run_settings const & how, json plan,
+              std::vector<named_inputs> const & inputs)
         : command_{std::move(command)}, writing_{writing}, how_{how}, plan_(std::move(plan)) {
         expect_threads(how.threads);
         make_ = choose_backend(how.backend, makers(built_backends{}));
         if (writing.output.empty())
             throw usage_error{"--output: found nothing, expected where the result goes"};
         static_cast<void>(adapter_type());
+        json what{{"command", "adapt " + command_}};
+        for (auto const * const part : {"method", "options", "settings", "targets"})
+            if (plan_.contains(part))
+                what[part] = plan_[part];
+        if (what.contains("settings"))
+            for (auto const * const path : {"base", "residual", "adapter", "initial"})
+                what["settings"].erase(path);
+        provenance_ = provenance(what, how, inputs);
+        plan_["provenance"] = provenance_; // which is written
         plan_["command"] = command_;
         plan_["lathe"] = version();
         plan_["backend"] = how.backend;
@@ -318,6 +329,7 @@ public:
             lathe::io::write_options options{
                 .max_shard_size =
                     writing_.max_shard_size ? parse_size("--max-shard-size", *writing_.max_shard_size) : 0};
+            options.metadata = metadata_of(provenance_, rewritten->base.file->metadata());
             options.staging = staging;
             options.reclaim = journal_->done(publishing) != nullptr;
             if (journal_->done(published) == nullptr) {
@@ -444,6 +456,7 @@ public:
         }
         lathe::io::sharded_checkpoint all(path);
         lathe::io::write_options options;
+        options.metadata = metadata_of(provenance_);
         options.staging = journal_->folder();
         lathe::io::save_peft(writing_.output, std::move(config), all, options);
     }
@@ -624,7 +637,8 @@ int init(start_entry const & method, json const & given, init_settings const & s
                    {"options", options},
                    {"settings", to_json(s)},
                    {"targets", to_json(where)},
-                   {"base", identity_of(base)}});
+                   {"base", identity_of(base)}},
+                  {{"base", s.base}});
     std::uint64_t work = 0;
     for (auto const & t : targets)
         work += base.file->tensors()[t.tensor].bytes();
@@ -770,9 +784,9 @@ int merge_into(merge_into_settings const & s, writing_settings const & writing, 
     }
 
     auto settings = to_json(s);
-    adapt_run run(
-        backwards ? "unmerge" : "merge", writing, how,
-        {{"settings", std::move(settings)}, {"base", identity_of(base)}, {"adapters", std::move(identities)}});
+    adapt_run run(backwards ? "unmerge" : "merge", writing, how,
+                  {{"settings", std::move(settings)}, {"base", identity_of(base)}, {"adapters", std::move(identities)}},
+                  {{"base", s.base}, {"adapter", s.adapter}});
     std::uint64_t work = 0;
     for (auto const & t : base.file->tensors())
         work += t.bytes();
@@ -893,7 +907,8 @@ int combine(adapters_settings const & s, lathe::adapt::combine_options options, 
     if (weights.size() != s.adapters.size())
         throw usage_error{"--weights: found " + std::to_string(weights.size()) + ", expected one for each of "
                           + std::to_string(s.adapters.size()) + " adapters"};
-    adapt_run run("combine", writing, how, {{"options", to_json(options)}, {"adapters", std::move(identities)}});
+    adapt_run run("combine", writing, how, {{"options", to_json(options)}, {"adapters", std::move(identities)}},
+                  {{"adapters", s.adapters}});
     run.begin(std::nullopt, modules.size());
     std::vector<std::string> names;
     bool any_bias = false;
@@ -974,7 +989,8 @@ int convert(convert_settings const & s, writing_settings const & writing, run_se
                   {{"settings", to_json(s)},
                    {"adapter", identity_of(s.adapter)},
                    {"initial", s.initial ? identity_of(*s.initial) : json(nullptr)},
-                   {"base", base ? identity_of(*base) : json(nullptr)}});
+                   {"base", base ? identity_of(*base) : json(nullptr)}},
+                  {{"adapter", s.adapter}, {"base", s.base}, {"initial", s.initial}});
     run.begin(std::nullopt, folder.modules().size());
     for (auto const & m : folder.modules()) {
         auto tensors = tensors_of(folder, m);
@@ -1059,7 +1075,8 @@ int extract(extract_settings const & s, lathe::adapt::extract_options const & op
                   {{"options", to_json(options)},
                    {"targets", to_json(where)},
                    {"base", identity_of(base)},
-                   {"finetuned", identity_of(finetuned)}});
+                   {"finetuned", identity_of(finetuned)}},
+                  {{"base", s.base}, {"finetuned", s.finetuned}});
     std::uint64_t work = 0;
     for (auto const & t : targets)
         work += base.file->tensors()[t.tensor].bytes();
@@ -1175,12 +1192,13 @@ action add_adapt(CLI::App & app) {
     };
     auto entries = std::make_shared<std::vector<entry>>();
     using names = std::vector<std::string_view>;
-    auto const writing_flags = [](CLI::App & to, adapt_flags & f, names const & without) {
+    auto const writing_flags = [](CLI::App & to, adapt_flags & f, names const & without, bool method = false) {
         f.writing.add(to, "Files", describe<writing_settings>(), {.spellings = adapt_spellings, .without = without});
         static constexpr std::string_view seed[] = {"seed"};
         f.run.add(to, "Running", describe<run_settings>(),
                   {.without = std::ranges::find(without, "draws") == without.end() ? std::span<std::string_view const>{}
                                                                                    : std::span{seed}});
+        add_configuration(to, {{&f.settings, &f.targets, &f.writing}, {&f.options}, &f.run}, method);
         to.allow_extras();
     };
     auto const writing_of = [](adapt_flags const & f) { return options_from<writing_settings>(f.writing.given()); };
@@ -1200,7 +1218,7 @@ action add_adapt(CLI::App & app) {
         f->targets.add(own, "Targets", describe<target_settings>());
         static constexpr std::string_view hidden[] = {"alpha", "seed", "fan_in_fan_out", "initial_rank"};
         f->options.add(own, "Options of " + std::string{method.name}, method.fields, {.without = hidden});
-        writing_flags(own, *f, {});
+        writing_flags(own, *f, {}, true);
         entries->push_back({&own, f, [&method, writing_of, running_of](adapt_flags const & x) {
             return init(method, x.options.given(), options_from<init_settings>(x.settings.given()),
                         options_from<target_settings>(x.targets.given()), writing_of(x), running_of(x));

@@ -220,16 +220,20 @@ int fit(points_settings const & where, fit_settings const & s, cluster::fuzzy_c_
         auto report = to_json(result);
         report.erase("centres"); // they are in the file
         report.erase("options");
-        print_json({{"lathe", version()},
-                    {"command", "cluster fit"},
-                    {"points", where.points},
-                    {"output", s.output},
-                    {"options", to_json(options)},
-                    {"backend", how.backend},
-                    {"shape", {points.rows(), points.cols()}},
-                    {"result", std::move(report)},
-                    {"collapse", to_json(bound)},
-                    {"warnings", warnings}});
+        print_json(
+            {{"lathe", version()},
+             {"command", "cluster fit"},
+             {"points", where.points},
+             {"output", s.output},
+             {"options", to_json(options)},
+             {"backend", how.backend},
+             {"shape", {points.rows(), points.cols()}},
+             {"provenance",
+              provenance({{"command", "cluster fit"}, {"options", to_json(options)}}, how,
+                         {{"points", where.points}, {"weights", s.weights}, {"start_centres", s.start_centres}})},
+             {"result", std::move(report)},
+             {"collapse", to_json(bound)},
+             {"warnings", warnings}});
     } else if (!how.quiet) {
         auto text = s.output + ": " + std::to_string(options.clusters) + " centres of " + std::to_string(points.rows())
                     + " points, " + std::string{lathe::reflect::name_of(result.status)} + " after "
@@ -246,6 +250,13 @@ int fit(points_settings const & where, fit_settings const & s, cluster::fuzzy_c_
         print_warnings(warnings);
     }
     return 0;
+}
+
+json provenance_of(std::string_view command, points_settings const & where, partition_settings const & p,
+                   run_settings const & how) {
+    return provenance({{"command", command},
+                       {"options", {{"fuzzifier", p.fuzzifier}, {"metric", lathe::reflect::name_of(p.metric)}}}},
+                      how, {{"points", where.points}, {"centres", p.centres}});
 }
 
 int predict(points_settings const & where, partition_settings const & p, predict_settings const & s,
@@ -282,6 +293,7 @@ int predict(points_settings const & where, partition_settings const & p, predict
                     {"options", to_json(p)},
                     {"backend", how.backend},
                     {"shape", {points.rows(), clusters}},
+                    {"provenance", provenance_of("cluster predict", where, p, how)},
                     {"nearest", sizes}});
     else if (!how.quiet)
         print(s.output + ": memberships of " + std::to_string(points.rows()) + " points in " + std::to_string(clusters)
@@ -307,6 +319,7 @@ int validate(points_settings const & where, partition_settings const & p, run_se
                     {"points", where.points},
                     {"options", to_json(p)},
                     {"backend", how.backend},
+                    {"provenance", provenance_of("cluster validate", where, p, how)},
                     {"result", values},
                     {"collapse", to_json(bound)},
                     {"warnings", warnings}});
@@ -345,6 +358,7 @@ action add_cluster(CLI::App & app) {
     };
     auto const finish = [&](CLI::App & command, cluster_flags & flags) {
         flags.run.add(command, "Running", describe<run_settings>(), {.without = seed});
+        add_configuration(command, {{&flags.points, &flags.settings}, {&flags.options}, &flags.run});
     };
     auto const [fit_command, fit_flags] = make("fit", "Fuzzy c-means: find centres");
     fit_flags->settings.add(*fit_command, "Files", describe<fit_settings>(), {.spellings = cluster_spellings});

@@ -40,6 +40,15 @@ std::string line(json const & d, std::size_t width) {
 
 } // namespace
 
+namespace {
+template <class... Backends> by_backend<std::string (*)(std::string_view)> device_names(backend_list<Backends...>) {
+    return {{Backends::name, &device_name<Backends>}...};
+}
+} // namespace
+std::string chosen_device(std::string const & backend) {
+    return choose_backend(backend, device_names(built_backends{}))(backend_choice{backend}.device);
+}
+
 action add_devices(CLI::App & app) {
     auto & sub = *app.add_subcommand("devices", "List the backends and their devices, as --backend takes them");
     auto as_json = std::make_shared<bool>(false);

@@ -2,6 +2,8 @@
 
 #include "flags.hpp"
 
+#include <lathe/random/sha256.hpp>
+
 #include <csignal>
 #include <cstdio>
 #include <set>
@@ -48,6 +50,76 @@ std::vector<lathe::checkpoint *> checkpoints_of(std::span<input const> inputs) {
     for (auto const & i : inputs)
         all.push_back(i.file.get());
     return all;
+}
+
+namespace {
+using lathe::random::sha256;
+
+std::vector<fs::path> files_to_hash(fs::path const & path) {
+    if (!fs::is_directory(path) && !path.string().ends_with(".index.json"))
+        return {path};
+    auto const in = lathe::io::open_checkpoint(path);
+    std::vector<fs::path> all{fs::path{in->label()}};
+    if (auto const * const sharded = dynamic_cast<lathe::io::sharded_checkpoint const *>(in.get()))
+        for (std::size_t i = 0; i != sharded->shard_count(); ++i)
+            all.emplace_back(sharded->shard(i).label());
+    if (auto const config = path / "adapter_config.json"; fs::exists(config))
+        all.push_back(config);
+    return all;
+}
+/// Adds bytes of a file, in pieces.
+void hash_part(sha256 & hash, lathe::io::file const & in, std::uint64_t first, std::uint64_t size) {
+    std::vector<std::byte> part(static_cast<std::size_t>(std::min<std::uint64_t>(size, std::uint64_t{1} << 20)));
+    while (size != 0) {
+        auto const bytes = std::span{part}.first(static_cast<std::size_t>(std::min<std::uint64_t>(size, part.size())));
+        in.read(bytes, first);
+        hash.add(std::span{reinterpret_cast<std::uint8_t const *>(bytes.data()), bytes.size()});
+        first += bytes.size();
+        size -= bytes.size();
+    }
+}
+std::string hexadecimal(sha256::digest const & digest) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string s;
+    for (auto const byte : digest)
+        s.append(1, digits[byte >> 4]).append(1, digits[byte & 15u]);
+    return s;
+}
+} // namespace
+
+json hash_of(std::string const & path, bool whole) {
+    constexpr std::uint64_t block = 4096, blocks = 64;
+    if (!fs::exists(path))
+        lathe::io::fail(path, "open", ENOENT);
+    if (!fs::is_regular_file(path) && !fs::is_directory(path))
+        return nullptr;
+    std::uint64_t bytes = 0;
+    bool sampled = false;
+    std::vector<sha256::digest> digests;
+    for (auto const & name : files_to_hash(path)) {
+        auto const in = lathe::io::file::open(name);
+        auto const size = in.size();
+        sha256 hash;
+        if (whole || size <= block * blocks)
+            hash_part(hash, in, 0, size);
+        else {
+            sampled = true;
+            hash.add(size);
+            auto const last = size - block, step = last / (blocks - 1), rest = last % (blocks - 1);
+            for (std::uint64_t i = 0; i != blocks; ++i)
+                hash_part(hash, in, i * step + i * rest / (blocks - 1), block);
+        }
+        digests.push_back(hash.value());
+        bytes += size;
+    }
+    auto digest = digests.front();
+    if (digests.size() != 1) {
+        sha256 all;
+        for (auto const & d : digests)
+            all.add(d);
+        digest = all.value();
+    }
+    return {{"bytes", bytes}, {sampled ? "sha256_samples" : "sha256", hexadecimal(digest)}};
 }
 
 void expect_separate(std::string const & output, std::span<input const> inputs) {

@@ -24,6 +24,13 @@ input open_input(std::string const & path);
 std::vector<input> open_inputs(std::span<std::string const> paths);
 std::vector<lathe::checkpoint *> checkpoints_of(std::span<input const> inputs);
 
+/// {"bytes", "sha256" or "sha256_samples"} of a file, or of the files of a checkpoint or an adapter: of several the
+/// SHA-256 of theirs, one after the other, the index first and then the shards in order, at the end the adapter's
+/// configuration. Of a file above 256 KiB, unless `whole`, not the content is hashed but its size (8 bytes, the lowest
+/// first) and 64 blocks of 4 KiB at even distances, the first and the last among them: enough to tell fine-tunes of one
+/// model apart, and not who means to deceive. Null for what is no file, such as a pipe. \throws io_error, format_error
+json hash_of(std::string const & path, bool whole);
+
 /// Writing to `output` must not replace or remove what is being read. \throws usage_error naming both
 void expect_separate(std::string const & output, std::span<input const> inputs);
 

@@ -1,5 +1,9 @@
 #include "flags.hpp"
 
+#include "commands.hpp"
+#include "files.hpp"
+#include "mergekit.hpp"
+
 #include <algorithm>
 
 namespace lathe_cli {
@@ -78,12 +82,14 @@ void option_flags::add_field(CLI::App & to, std::string const & group, std::vect
 void option_flags::add(CLI::App & to, std::string const & group, std::span<field_description const> fields,
                        flag_rules const & rules) {
     for (auto const & field : fields)
-        if (std::ranges::find(rules.without, field.name) == rules.without.end())
+        if (std::ranges::find(rules.without, field.name) == rules.without.end()) {
             add_field(to, group, {std::string{field.name}}, field, rules);
+            fields_.push_back(field);
+        }
 }
 
 json option_flags::given() const {
-    auto all = json::object();
+    auto all = configured_;
     for (auto const & f : flags_) {
         if (f.option->count() == 0)
             continue;
@@ -108,6 +114,203 @@ json option_flags::given() const {
         }
     }
     return all;
+}
+
+namespace {
+/// The values of some fields over others; groups field by field.
+void overlay(json & to, json const & from, std::span<field_description const> fields) {
+    for (auto const & field : fields) {
+        auto const at = from.find(std::string{field.name});
+        if (at == from.end())
+            continue;
+        auto & place = to[std::string{field.name}];
+        if (field.kind == lathe::reflect::field_kind::group && at->is_object() && place.is_object())
+            overlay(place, *at, field.fields);
+        else
+            place = *at;
+    }
+}
+[[noreturn]] void reject_key(std::string const & path, std::string_view key, std::string_view what,
+                             std::span<std::string_view const> known) {
+    throw lathe::option_error{std::string{path}
+                                  .append(": unknown ")
+                                  .append(what)
+                                  .append("; ")
+                                  .append(lathe::reflect::suggestion(key, known))};
+}
+} // namespace
+
+bool option_flags::configure(std::string const & field, json const & value, std::string const & path) {
+    auto const at = std::ranges::find(fields_, std::string_view{field}, &field_description::name);
+    if (at == fields_.end())
+        return false;
+    static_cast<void>(at->complete(value, path));
+    configured_[field] = value;
+    return true;
+}
+std::vector<std::string_view> option_flags::names() const {
+    std::vector<std::string_view> all;
+    for (auto const & field : fields_)
+        all.push_back(field.name);
+    return all;
+}
+
+json option_flags::complete() const {
+    auto all = json::object();
+    for (auto const & field : fields_)
+        all[std::string{field.name}] = field.value;
+    overlay(all, given(), fields_);
+    for (auto const & field : fields_) {
+        auto & value = all[std::string{field.name}];
+        value = field.complete(value, field.name);
+    }
+    return all;
+}
+
+namespace {
+/// "adapt init lora" without the program.
+std::vector<std::string> command_words(CLI::App const & command) {
+    std::vector<std::string> words;
+    for (auto const * app = &command; app->get_parent() != nullptr; app = app->get_parent())
+        words.insert(words.begin(), app->get_name());
+    return words;
+}
+std::string joined(std::span<std::string const> words) {
+    std::string s;
+    for (auto const & word : words)
+        s.append(s.empty() ? "" : " ").append(word);
+    return s;
+}
+} // namespace
+
+configuration configuration_of(json const & all, std::string const & label) {
+    if (!all.is_object() || !(all.contains("command") || all.contains("method")))
+        throw lathe::format_error{
+            label + ": found no command, expected what --print-config prints, or a mergekit configuration"};
+    configuration found{{}, {}, {}, json::object(), json::object(), json::object()};
+    std::pair<std::string_view, std::string *> const texts[] = {
+        {"lathe", &found.version}, {"command", &found.command}, {"method", &found.method}};
+    std::pair<std::string_view, json *> const sections[] = {
+        {"settings", &found.settings}, {"options", &found.options}, {"run", &found.run}};
+    static constexpr std::string_view known[] = {"lathe", "command", "method", "settings", "options", "run"};
+    for (auto const & [key, value] : all.items()) {
+        auto const path = label + ": " + key;
+        auto const name = std::string_view{key};
+        auto const text = std::ranges::find(texts, name, &std::pair<std::string_view, std::string *>::first);
+        auto const section = std::ranges::find(sections, name, &std::pair<std::string_view, json *>::first);
+        if (text != std::end(texts)) {
+            if (!value.is_string())
+                lathe::reflect::reject(path, value, "a string");
+            *text->second = value.get<std::string>();
+        } else if (section != std::end(sections)) {
+            if (!value.is_object())
+                lathe::reflect::reject(path, value, "an object");
+            *section->second = value;
+        } else
+            reject_key(path, key, "key", known);
+    }
+    return found;
+}
+
+void note_version(configuration const & found, std::string const & label) {
+    if (!found.version.empty() && found.version != version())
+        std::fprintf(stderr, "lathe: note: %s: of version %s, and this is %s\n",
+                     lathe::io::printable(label, 400).c_str(), lathe::io::printable(found.version).c_str(),
+                     version().c_str());
+}
+
+namespace {
+void configure(std::span<option_flags * const> sets, json const & values, std::string const & path) {
+    for (auto const & [key, value] : values.items()) {
+        auto const here = path + "." + key;
+        if (std::ranges::any_of(sets, [&](option_flags * set) { return set->configure(key, value, here); }))
+            continue;
+        std::vector<std::string_view> known;
+        for (auto const * set : sets)
+            for (auto const name : set->names())
+                known.push_back(name);
+        reject_key(here, key, "option", known);
+    }
+}
+json complete(std::span<option_flags * const> sets) {
+    auto all = json::object();
+    for (auto const * set : sets)
+        all.update(set->complete());
+    return all;
+}
+} // namespace
+
+void add_configuration(CLI::App & command, flag_sections const & flags, bool method) {
+    struct state {
+        flag_sections flags;
+        std::string file;
+        bool print = false;
+    };
+    auto const s = std::make_shared<state>();
+    s->flags = flags;
+    command.add_option("--config", s->file, "do what --print-config printed; other flags win over it")
+        ->type_name("<file>")
+        ->group("Configuration");
+    command.add_flag("--print-config", s->print, "print what would be done, as JSON, and exit")->group("Configuration");
+    command.parse_complete_callback([&command, s, method] {
+        if (s->file.empty() && !s->print)
+            return;
+        expect_nothing_left(command);
+        auto words = command_words(command);
+        auto const whole = joined(words);
+        std::string own_method;
+        if (method) {
+            own_method = words.back();
+            words.pop_back();
+        }
+        if (!s->file.empty()) {
+            auto const found = configuration_of(read_json_file(s->file), s->file);
+            if (found.command != joined(words) || found.method != own_method)
+                throw usage_error{
+                    s->file + ": found a configuration of 'lathe "
+                    + lathe::io::printable(found.command + (found.method.empty() ? "" : " ") + found.method)
+                    + "', the command line says 'lathe " + whole + "'"};
+            note_version(found, s->file);
+            configure(s->flags.settings, found.settings, s->file + ": settings");
+            configure(s->flags.options, found.options, s->file + ": options");
+            configure(std::span{&s->flags.run, 1}, found.run, s->file + ": run");
+        }
+        if (!s->print)
+            return;
+        json all{{"lathe", version()}, {"command", joined(words)}};
+        if (method)
+            all["method"] = own_method;
+        all["settings"] = complete(s->flags.settings);
+        all["options"] = complete(s->flags.options);
+        all["run"] = s->flags.run->complete();
+        print_json(all);
+        throw CLI::Success{};
+    });
+}
+
+std::vector<std::string> with_configured_command(std::vector<std::string> arguments) {
+    static constexpr std::string_view flag = "--config";
+    if (arguments.empty() || !arguments.front().starts_with(flag))
+        return arguments;
+    std::string path;
+    if (arguments.front().size() > flag.size() && arguments.front()[flag.size()] == '=')
+        path = arguments.front().substr(flag.size() + 1);
+    else if (arguments.front() == flag && arguments.size() > 1)
+        path = arguments[1];
+    else
+        return arguments;
+    auto const text = read_text(path);
+    std::string words = "merge ";
+    if (!is_mergekit(text, path)) {
+        auto const found = configuration_of(parse_json_text(text, path), path);
+        words = (found.command.empty() ? "merge" : found.command) + " " + found.method + " ";
+    }
+    std::vector<std::string> before;
+    for (std::size_t at = 0, end = 0; (end = words.find(' ', at)) != words.npos; at = end + 1)
+        if (end != at)
+            before.push_back(words.substr(at, end - at));
+    arguments.insert(arguments.begin(), before.begin(), before.end());
+    return arguments;
 }
 
 std::shared_ptr<CLI::FormatterBase> help_formatter() {

@@ -42,6 +42,8 @@ class option_flags {
         bool yes = false;
     };
     std::deque<flag> flags_; // CLI11 keeps pointers to the elements
+    std::vector<field_description> fields_;
+    json configured_ = json::object();
 
     void add_field(CLI::App & to, std::string const & group, std::vector<std::string> const & path,
                    field_description const & field, flag_rules const & rules);
@@ -49,9 +51,41 @@ class option_flags {
 public:
     void add(CLI::App & to, std::string const & group, std::span<field_description const> fields,
              flag_rules const & rules = {});
-    /// What the command line gives, as an object for lathe::reflect::from_json.
+    /// What the configuration and, before it, the command line give, as an object for lathe::reflect::from_json.
     [[nodiscard]] json given() const;
+    /// The value of a configuration for a field, unless the command line has one. \returns whether there is that field
+    /// \throws option_error that begins with the path, for a value that the field cannot have
+    bool configure(std::string const & field, json const & value, std::string const & path);
+    /// Of the fields, in order.
+    [[nodiscard]] std::vector<std::string_view> names() const;
+    /// All fields with their values, those not given at their defaults. \throws option_error
+    [[nodiscard]] json complete() const;
 };
+
+/// What a command's flags are in a configuration. They must outlive the parse, and no two of one list may share a name.
+struct flag_sections {
+    std::vector<option_flags *> settings; ///< what is read and written, and how
+    std::vector<option_flags *> options;  ///< of the method
+    option_flags * run;
+};
+/// Gives a command --print-config and --config. A configuration is an object: "lathe" (the version), "command" (the
+/// names of the commands), "method" where the last of them is one, and the objects "settings", "options" and "run".
+void add_configuration(CLI::App & command, flag_sections const & flags, bool method = false);
+
+/// A configuration that was read.
+struct configuration {
+    std::string version, command, method;
+    json settings, options, run; ///< objects, empty if they are not there
+};
+/// \throws format_error if it is none; option_error naming an unknown key, or what is no object
+configuration configuration_of(json const & all, std::string const & label);
+/// Says on standard error if it is of another version, which may compute other bits.
+void note_version(configuration const & found, std::string const & label);
+
+/// Arguments that begin with --config FILE and name no command: with the command and the method of the file before
+/// them.
+/// \throws io_error, format_error
+std::vector<std::string> with_configured_command(std::vector<std::string> arguments);
 
 /// For App::formatter of the program; subcommands inherit it.
 std::shared_ptr<CLI::FormatterBase> help_formatter();

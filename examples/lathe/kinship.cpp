@@ -130,6 +130,8 @@ int run(kinship_settings const & s, lathe::merge::kinship_options const & option
                     {"options", lathe::reflect::to_json(options)},
                     {"backend", how.backend},
                     {"parameters", pool.parameters()},
+                    {"provenance", provenance({{"command", "kinship"}, {"options", lathe::reflect::to_json(options)}},
+                                              how, {{"models", s.models}, {"base", s.base}})},
                     {"result", report(result, names)}});
     else if (!how.quiet)
         print(table(s.mode == lathe::merge::kinship_mode::full ? result.full : result.split, names));
@@ -150,6 +152,7 @@ action add_kinship(CLI::App & app) {
     flags->settings.add(sub, "Checkpoints", describe<kinship_settings>(), {.spellings = spellings});
     flags->options.add(sub, "Options of kinship", describe<lathe::merge::kinship_options>());
     flags->run.add(sub, "Running", describe<run_settings>(), {.without = seed});
+    add_configuration(sub, {{&flags->settings}, {&flags->options}, &flags->run});
     sub.allow_extras();
     return [&sub, flags] {
         expect_nothing_left(sub);

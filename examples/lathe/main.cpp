@@ -1,5 +1,7 @@
 /// \file  lathe: merge, adapt, compare and inspect checkpoints, evaluate workflows, mark texts.
 #include "commands.hpp"
+#include "device_list.hpp"
+#include "files.hpp"
 #include "interrupt.hpp"
 
 #include <lathe/io/json.hpp>
@@ -32,6 +34,36 @@ std::string version() {
            + std::to_string(LATHE_VERSION_PATCH);
 }
 
+json provenance(json const & what, run_settings const & how, std::vector<named_inputs> const & inputs) {
+    if (!how.provenance)
+        return nullptr;
+    json all{{"lathe", version()}};
+    all.update(what);
+    all["backend"] = how.backend.substr(0, how.backend.find(':'));
+    all["device"] = chosen_device(how.backend);
+    if (how.seed)
+        all["seed"] = *how.seed;
+    auto & list = all["inputs"] = json::array();
+    for (auto const & input : inputs)
+        for (auto const & path : input.paths) {
+            auto const p = fs::path{path}.lexically_normal();
+            json entry{{"role", input.role}, {"name", (p.has_filename() ? p : p.parent_path()).filename().string()}};
+            if (auto const hash = hash_of(path, how.hash_inputs); hash.is_object())
+                entry.update(hash);
+            list.push_back(std::move(entry));
+        }
+    return all;
+}
+std::map<std::string, std::string> metadata_of(json const & provenance,
+                                               std::map<std::string, std::string> const & source) {
+    if (provenance.is_null())
+        return {};
+    std::map<std::string, std::string> all{{"lathe", provenance.dump(-1, ' ', false, json::error_handler_t::replace)}};
+    if (!source.contains("format"))
+        all["format"] = "pt";
+    return all;
+}
+
 namespace {
 
 int fail(std::string_view what, int status) {
@@ -46,7 +78,8 @@ int run(int argc, char const * const * argv) {
     app.require_subcommand(0, 1);
     app.footer(
         "Exit status: 0 done, 1 a file or the computation failed, 2 the command line is wrong, 130 interrupted.\n"
-        "lathe COMMAND --help and lathe merge METHOD --help say more.");
+        "lathe COMMAND --help and lathe merge METHOD --help say more; lathe --config FILE does what --print-config "
+        "printed.");
     std::vector<std::pair<CLI::App *, action>> commands;
     for (auto const add : {&add_merge, &add_adapt, &add_kinship, &add_cluster, &add_worfeval, &add_watermark,
                            &add_inspect, &add_methods, &add_devices}) {
@@ -55,7 +88,7 @@ int run(int argc, char const * const * argv) {
     }
     app.allow_extras();
 
-    auto arguments = normalised_arguments(argc, argv);
+    auto arguments = with_configured_command(normalised_arguments(argc, argv));
     std::ranges::reverse(arguments); // as CLI11 wants them
     try {
         app.parse(std::move(arguments));

@@ -158,7 +158,22 @@ struct merge_plan {
     std::vector<std::string> notes; ///< for the user
 
     [[nodiscard]] json describe() const {
-        return {{"method", method->name}, {"options", options}, {"settings", to_json(settings)}};
+        json all{{"lathe", version()}, {"command", "merge"}, {"method", method->name}, {"settings", to_json(settings)}};
+        all["options"] = options;
+        all["run"] = std::move(all["settings"]["run"]);
+        all["settings"].erase("run");
+        return all;
+    }
+    [[nodiscard]] json provenance() const {
+        auto const & s = settings;
+        json what{{"command", "merge"}, {"method", method->name}, {"options", options}};
+        what["policy"] = lathe::reflect::name_of(s.policy);
+        return lathe_cli::provenance(what, s.run,
+                                     {{"models", s.models},
+                                      {"base", s.base},
+                                      {"files", s.files},
+                                      {"target", s.objective.target},
+                                      {"fisher", s.objective.fisher}});
     }
 };
 
@@ -180,19 +195,15 @@ merge_plan plan_of(command_line const & line) {
             from_json(converted.settings, plan.settings);
             plan.notes = std::move(converted.notes);
         } else {
-            auto const run = parse_json_text(text, line.config);
-            static constexpr std::string_view known[] = {"method", "options", "settings"};
-            if (!run.is_object() || !run.contains("method") || !run["method"].is_string())
-                throw lathe::format_error{
-                    line.config
-                    + ": found no method, expected what --print-config prints, or a mergekit configuration"};
-            for (auto const & [key, value] : run.items())
-                if (std::ranges::find(known, std::string_view{key}) == std::end(known))
-                    throw lathe::option_error{line.config + ": " + key + ": unknown key; "
-                                              + lathe::reflect::suggestion(key, known)};
-            use_method(run["method"].get<std::string>());
-            layers.push_back(run.value("options", json::object()));
-            from_json(run.value("settings", json::object()), plan.settings);
+            auto found = configuration_of(parse_json_text(text, line.config), line.config);
+            if (found.command != "merge" && !found.command.empty())
+                throw usage_error{line.config + ": found a configuration of 'lathe "
+                                  + lathe::io::printable(found.command) + "', the command line says 'lathe merge'"};
+            note_version(found, line.config);
+            use_method(found.method);
+            layers.push_back(std::move(found.options));
+            from_json(found.settings, plan.settings);
+            from_json(json{{"run", std::move(found.run)}}, plan.settings);
         }
     }
     if (!line.options_file.empty())
@@ -311,8 +322,11 @@ int run_plan(merge_plan const & plan) {
     if (std::error_code code; folder && s.copy_side_files && fs::is_directory(reference.path, code)
                               && !fs::equivalent(reference.path, *s.output, code))
         side_files = open_side_files(reference.path);
-    lathe::io::safetensors_writer sink(
-        target, {.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0});
+    auto const from = plan.provenance();
+    lathe::io::write_options writing;
+    writing.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0;
+    writing.metadata = metadata_of(from, pool.reference().metadata());
+    lathe::io::safetensors_writer sink(target, writing);
     overflow_watch watched(sink, s.overflow);
 
     auto notes = plan.notes;
@@ -351,8 +365,8 @@ int run_plan(merge_plan const & plan) {
             inputs["files"].push_back(in.describe());
         if (!base.empty())
             inputs["base"] = base.front().describe();
-        json report{{"lathe", version()}, {"command", "merge"}};
-        report.update(plan.describe());
+        auto report = plan.describe();
+        report["provenance"] = from;
         report["inputs"] = std::move(inputs);
         report["output"] = {{"path", *s.output},
                             {"tensors", pool.rows().size()},

@@ -336,7 +336,14 @@ int calibrate(document_settings const & where, method_settings const & method, c
         model.independent = counts->independent();
         model.markov = counts->markov();
     }
-    save_model(model, s.output);
+    // Not with the key, which the file must not hold.
+    auto const from =
+        provenance({{"command", "watermark calibrate"},
+                    {"method", name_of(m.method)},
+                    {"options", {{"fit_share", s.fit_share}, {"longest", s.longest}}},
+                    {"embedder", name_of(model.embedder)}},
+                   how, {{"documents", where.documents}, {"lengths", where.lengths}, {"centres", s.centres}});
+    save_model(model, s.output, metadata_of(from));
 
     if (how.json) {
         auto lengths = json::array();
@@ -352,6 +359,7 @@ int calibrate(document_settings const & where, method_settings const & method, c
                     {"fitted_on", model.fitted_on},
                     {"calibrated_on", model.calibrated_on},
                     {"sentences", docs.first_row.back()},
+                    {"provenance", from},
                     {"human_rate", model.human_rate},
                     {"ranks", model.independent.initial},
                     {"conformal", std::move(lengths)}});
@@ -385,6 +393,14 @@ void expect_same_dimension(watermark_model const & model, document_settings cons
         throw lathe::mismatch_error{where.documents + ": embeddings of " + std::to_string(docs.dimension)
                                     + " dimensions, expected " + std::to_string(model.dimension)
                                     + ", as the watermark was calibrated with"};
+}
+
+json provenance_of(std::string_view command, document_settings const & where, model_settings const & m,
+                   run_settings const & how, std::vector<named_inputs> const & more) {
+    std::vector<named_inputs> inputs{
+        {"documents", where.documents}, {"lengths", where.lengths}, {"watermark", m.watermark}};
+    inputs.insert(inputs.end(), more.begin(), more.end());
+    return provenance({{"command", command}, {"options", {{"prompt_sentences", m.prompt_sentences}}}}, how, inputs);
 }
 
 struct judged_documents {
@@ -520,6 +536,7 @@ int detect(document_settings const & where, model_settings const & m, detect_set
                     {"decided_by", name_of(kind)},
                     {"rate", s.rate},
                     {"backend", how.backend},
+                    {"provenance", provenance_of("watermark detect", where, m, how, {})},
                     {"results", std::move(list)}});
     } else if (!how.quiet)
         print(evidence_text(shown, colours_wanted()));
@@ -718,6 +735,7 @@ int sample(document_settings const & where, model_settings const & m, sample_set
                     {"watermark", m.watermark},
                     {"output", s.output},
                     {"backend", how.backend},
+                    {"provenance", provenance_of("watermark sample", where, m, how, {{"corpus", s.corpus}})},
                     {"texts", prompts.size()},
                     {"sentences", accepted},
                     {"admitted", admitted},
@@ -979,6 +997,8 @@ int evaluate_detection(document_settings const & where, model_settings const & m
                     {"method", to_json(model.method)},
                     {"level", s.level},
                     {"backend", how.backend},
+                    {"provenance", provenance_of("watermark evaluate", where, m, how,
+                                                 {{"marked", s.marked}, {"marked_lengths", s.marked_lengths}})},
                     {"human_log_diversity", human.texts ? number_or_null(human_diversity) : json(nullptr)},
                     {"attacks", std::move(list)}});
     else if (!how.quiet)
@@ -1008,6 +1028,7 @@ action add_watermark(CLI::App & app) {
     };
     auto const finish = [](CLI::App & command, watermark_flags & flags) {
         flags.run.add(command, "Running", describe<run_settings>());
+        add_configuration(command, {{&flags.documents, &flags.model, &flags.settings}, {&flags.method}, &flags.run});
     };
     auto const [calibrate_command, calibrate_flags] =
         make("calibrate", "Fit a watermark and its p-values to documents that people wrote");

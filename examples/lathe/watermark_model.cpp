@@ -39,7 +39,8 @@ any_partition watermark_model::partition(std::optional<std::uint64_t> key) const
 
 // ---- the file -------------------------------------------------------------------------------------------------------
 
-void save_model(watermark_model const & model, std::string const & path) {
+void save_model(watermark_model const & model, std::string const & path,
+                std::map<std::string, std::string> const & more) {
     json const about{{"version", 1},
                      {"method", lathe::reflect::to_json(model.method)},
                      {"embedder", name_of(model.embedder)},
@@ -72,7 +73,9 @@ void save_model(watermark_model const & model, std::string const & path) {
         file.set({"conformal_lengths", lathe::dtype::i64, {lengths.size()}}, std::as_bytes(std::span{lengths}));
         set("conformal_scores", {scores.size()}, scores);
     }
-    lathe::io::save(file, path);
+    lathe::io::write_options how;
+    how.metadata = more;
+    lathe::io::save(file, path, how);
 }
 
 namespace {

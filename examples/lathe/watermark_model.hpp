@@ -47,8 +47,9 @@ struct watermark_model {
     }
 };
 
-/// One .safetensors file, whole or not at all. \throws io_error
-void save_model(watermark_model const & model, std::string const & path);
+/// One .safetensors file, whole or not at all. \param more joins its metadata \throws io_error
+void save_model(watermark_model const & model, std::string const & path,
+                std::map<std::string, std::string> const & more = {});
 /// \throws io_error, format_error naming what is wrong
 watermark_model load_model(std::string const & path);
 

@@ -104,6 +104,8 @@ int detect(lathe::reflect::token_method const & method, json const & options, to
                     {"method", name},
                     {"options", detector.options},
                     {"documents", s.documents},
+                    {"provenance", provenance({{"command", "watermark tokens"}, {"method", name}}, how,
+                                              {{"documents", s.documents}})},
                     {"results", std::move(list)}});
     } else if (!how.quiet)
         print(token_text(shown, colours_wanted()));
@@ -133,6 +135,7 @@ std::function<std::optional<int>()> add_token_detection(CLI::App & watermark) {
         command.settings.add(own, "Documents", describe<token_settings>(), {.spellings = spellings});
         command.options.add(own, "Options of " + std::string{method.name}, method.describe());
         command.run.add(own, "Running", describe<run_settings>(), {.without = unused});
+        add_configuration(own, {{&command.settings}, {&command.options}, &command.run}, true);
         own.allow_extras();
     }
     sub.allow_extras();

@@ -408,6 +408,14 @@ int run(worfeval_settings const & s, evaluate::worfeval_options const & options,
                     {"embedder", name_of(s.embedder)},
                     {"options", lathe::reflect::to_json(options)},
                     {"backend", how.backend},
+                    {"provenance", provenance({{"command", "worfeval"},
+                                               {"options", lathe::reflect::to_json(options)},
+                                               {"embedder", name_of(s.embedder)}},
+                                              how,
+                                              {{"gold", s.gold},
+                                               {"predicted", s.predicted},
+                                               {"embeddings", s.embeddings},
+                                               {"strings", s.strings}})},
                     {"sets", std::move(all_sets)},
                     {"samples", std::move(all_samples)}});
     } else if (!how.quiet) {
@@ -433,6 +441,7 @@ action add_worfeval(CLI::App & app) {
     flags->settings.add(sub, "Workflows", describe<worfeval_settings>());
     flags->options.add(sub, "Options of worfeval", describe<evaluate::worfeval_options>());
     flags->run.add(sub, "Running", describe<run_settings>(), {.without = seed});
+    add_configuration(sub, {{&flags->settings}, {&flags->options}, &flags->run});
     sub.allow_extras();
     return [&sub, flags] {
         expect_nothing_left(sub);

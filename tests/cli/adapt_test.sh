@@ -55,10 +55,10 @@ run 0 adapt inspect patterns --json
 [[ $(grep -c '"rank": 2' <<<"$out") == 1 && $(grep -c '"scaling": 3.0' <<<"$out") == 1 ]] || fail "patterns: $out"
 
 # Merged and unmerged; the zero change of a LoRA that has not been trained leaves every bit.
-run 0 adapt merge base.safetensors --adapter lora -o merged.safetensors
+run 0 adapt merge base.safetensors --adapter lora -o merged.safetensors --no-provenance
 [[ $out == *"1 adapter merged into 3 tensors"* ]] || fail "merge: $out"
 same merged.safetensors base.safetensors
-run 0 adapt merge base.safetensors --adapter mica --adapter lora --weights 1,0.5 -o merged.safetensors
+run 0 adapt merge base.safetensors --adapter mica --adapter lora --weights 1,0.5 -o merged.safetensors --no-provenance
 same merged.safetensors base.safetensors
 run 0 adapt merge pissa-base --adapter pissa -o merged.safetensors
 run 0 adapt unmerge merged.safetensors --adapter pissa -o unmerged

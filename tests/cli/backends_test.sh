@@ -16,12 +16,12 @@ merges() { # merges BACKEND FOLDER
     for method in average linear slerp fisher; do
         local more=()
         [[ $method != fisher ]] || more=(--fisher "$data/data_f32/fisher_0.safetensors" --fisher "$data/data_f32/fisher_1.safetensors")
-        run 0 merge $method "${models[@]}" "${more[@]}" -o "$2/$method.safetensors" --backend "$1"
+        run 0 merge $method "${models[@]}" "${more[@]}" -o "$2/$method.safetensors" --backend "$1" --no-provenance
     done
-    run 0 merge ties --base "$base" "${models[@]}" --density 0.4 -o "$2/ties.safetensors" --backend "$1"
-    run 0 merge dare --base "$base" "${models[@]}" --seed 3 --then ties -o "$2/dare.safetensors" --backend "$1"
-    run 0 merge fw_merging --base "$base" "${models[@]}" --target "$base" -o "$2/fw_merging.safetensors" --backend "$1"
-    run 0 merge frank_wolfe "${models[@]}" --target "$base" --iters 5 -o "$2/frank_wolfe.safetensors" --backend "$1"
+    run 0 merge ties --base "$base" "${models[@]}" --density 0.4 -o "$2/ties.safetensors" --backend "$1" --no-provenance
+    run 0 merge dare --base "$base" "${models[@]}" --seed 3 --then ties -o "$2/dare.safetensors" --backend "$1" --no-provenance
+    run 0 merge fw_merging --base "$base" "${models[@]}" --target "$base" -o "$2/fw_merging.safetensors" --backend "$1" --no-provenance
+    run 0 merge frank_wolfe "${models[@]}" --target "$base" --iters 5 -o "$2/frank_wolfe.safetensors" --backend "$1" --no-provenance
 }
 first=
 for backend in "${backends[@]}"; do
@@ -29,7 +29,7 @@ for backend in "${backends[@]}"; do
     merges "$backend" "$name"
     run 0 kinship --base "$base" "$m0" "$m1" --backend "$backend"
     [[ $(wc -l <<<"$out") == 2 ]] || fail "kinship: $out"
-    run 0 merge linear "$m0" "$m1" -o "$name-windows.safetensors" --window 1 --backend "$backend"
+    run 0 merge linear "$m0" "$m1" -o "$name-windows.safetensors" --window 1 --backend "$backend" --no-provenance
     same "$name/linear.safetensors" "$name-windows.safetensors"
     [[ $backend != *:* ]] || continue
     for merged in "$name"/*; do

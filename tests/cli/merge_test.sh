@@ -5,8 +5,8 @@ m0=$data/data_f32/m0.safetensors m1=$data/data_f32/m1.safetensors m2=$data/data_
 base=$data/data_f32/base.safetensors
 
 # A merge of one model with itself is that model.
-run 0 merge average "$m0" -o one.safetensors
-run 0 merge linear --weights 0.5,0.5 "$m0" "$m0" -o two.safetensors
+run 0 merge average "$m0" -o one.safetensors --no-provenance
+run 0 merge linear --weights 0.5,0.5 "$m0" "$m0" -o two.safetensors --no-provenance
 same one.safetensors two.safetensors
 [[ -z $err ]] || fail "a pipe is quiet: $err"
 run 0 merge average "$m0" -o one.safetensors --quiet
@@ -45,12 +45,12 @@ mkdir -p model && cp "$m0" model/model.safetensors
 echo '{"hidden_size": 8, "torch_dtype": "float32"}' >model/config.json
 echo '{}' >model/tokenizer.json
 echo 'x' >model/pytorch_model.bin
-run 0 merge average model model -o merged --max-shard-size 1kB --out-dtype BF16
+run 0 merge average model model -o merged --max-shard-size 1kB --out-dtype BF16 --no-provenance
 [[ -e merged/model.safetensors.index.json && ! -e merged/model.safetensors ]] || fail "shards: $(ls merged)"
 [[ -e merged/tokenizer.json && ! -e merged/pytorch_model.bin ]] || fail "side files: $(ls merged)"
 grep -q '"torch_dtype": "bfloat16"' merged/config.json || fail "config.json: $(<merged/config.json)"
-run 0 merge average merged -o back.safetensors
-run 0 merge average model -o direct.safetensors --out-dtype BF16
+run 0 merge average merged -o back.safetensors --no-provenance
+run 0 merge average model -o direct.safetensors --out-dtype BF16 --no-provenance
 same back.safetensors direct.safetensors
 # Vocabularies are long; newer configurations say dtype.
 {
@@ -95,11 +95,11 @@ refuse 2 'would replace the input' merge average linked "$m1" -o set
 same "$shard" shard.copy
 
 # --out-dtype is the type of all floating tensors, those that are copied as well.
-run 0 merge linear --weights 1,0,0 --policy keep_base "$data"/data_missing/{base,m0,m1}.safetensors -o kept.safetensors --out-dtype BF16
+run 0 merge linear --weights 1,0,0 --policy keep_base "$data"/data_missing/{base,m0,m1}.safetensors -o kept.safetensors --out-dtype BF16 --no-provenance
 run 0 inspect kept.safetensors
 [[ $out != *F32* ]] || fail "--out-dtype leaves tensors out: $out"
-run 0 merge linear --weights 1,0,0 --policy keep_base "$data"/data_missing/{base,m0,m1}.safetensors -o wide.safetensors
-run 0 merge average wide.safetensors -o narrow.safetensors --out-dtype BF16
+run 0 merge linear --weights 1,0,0 --policy keep_base "$data"/data_missing/{base,m0,m1}.safetensors -o wide.safetensors --no-provenance
+run 0 merge average wide.safetensors -o narrow.safetensors --out-dtype BF16 --no-provenance
 same kept.safetensors narrow.safetensors
 
 # Types of eight bits cannot be merged, and that is said.

@@ -53,11 +53,11 @@ said=$(tac lines.txt | "$minilm" --model "$model" --against lines.safetensors)
 [[ $said =~ least\ cosine\ (-|0\.[0-4]) ]] || fail "a difference that was not seen: $said"
 
 # Embeddings on the fly score as those from a file.
-run 0 "${score[@]}" --embedder minilm --model "$model" --conformance strict --json
+run 0 "${score[@]}" --embedder minilm --model "$model" --conformance strict --json --no-provenance
 [[ $out == *'"matched": 2'* && $out == *'"embedder": "minilm"'* ]] || fail "worfeval: $out"
 grep -v '"embedder"' out.txt >minilm.json
 echo '["START", "END", "store greens in a refrigerator", "serve dinner", "put the vegetables into the fridge"]' >strings.json
 "$minilm" --model "$model" --strings strings.json -o nodes.safetensors
-run 0 "${score[@]}" --embeddings nodes.safetensors --strings strings.json --conformance strict --json
+run 0 "${score[@]}" --embeddings nodes.safetensors --strings strings.json --conformance strict --json --no-provenance
 grep -v '"embedder"' out.txt >file.json
 same minilm.json file.json

@@ -40,4 +40,19 @@ template <class Backend> json devices_of() {
 }
 template json devices_of<selected>();
 
+namespace {
+template <class B> std::string name_on(std::string_view device) {
+    if constexpr (requires { B::devices(); })
+        return lathe::compiled::make_backend<B>(1, device).device().name;
+    else
+        return "host";
+}
+} // namespace
+
+template <class Backend> std::string device_name(std::string_view device) {
+    static_assert(std::same_as<Backend, selected>);
+    return name_on<selected_backend>(device);
+}
+template std::string device_name<selected>(std::string_view device);
+
 } // namespace lathe_cli

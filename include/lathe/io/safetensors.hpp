@@ -332,6 +332,8 @@ struct write_options {
     /// before finish(), and a later one for the same tensors goes on with them. Empty: beside the target, and not kept.
     std::filesystem::path staging = {};
     bool reclaim = false; ///< files that are not in the staging folder, because finish() was under way, are taken back
+    /// Joins the metadata that begin() is given, and wins where both have a key.
+    std::map<std::string, std::string> metadata = {};
 };
 
 /// Writes a checkpoint to a path: one file, or shards and an index beside it. A folder, or a path that ends in '/',
@@ -484,6 +486,8 @@ public:
     void begin(std::vector<tensor_info> tensors, std::map<std::string, std::string> metadata) override {
         expect_phase(phase::fresh, "begin");
         tensors_ = std::move(tensors);
+        for (auto const & [key, value] : options_.metadata)
+            metadata.insert_or_assign(key, value);
         expect_names();
         auto const groups = split();
         auto const single = groups.size() == 1;

@@ -30,6 +30,9 @@ struct field_description {
     json value;                            ///< the default; null where it is unset
     std::vector<field_description> fields; ///< of a group: an option struct inside the struct
     json (*parse)(std::string_view);       ///< what a person types, as JSON; from_json judges it
+    /// A value of the field, read and written again: with all fields of groups and numbers in their type; null stays.
+    /// \throws option_error that begins with the path given
+    json (*complete)(json const &, std::string_view path);
 };
 
 template <documented_options Options> std::vector<field_description> describe(Options const & defaults = {});
@@ -294,7 +297,13 @@ template <documented_options Options> std::vector<field_description> describe(Op
         if constexpr (reflected<value>)
             inner = describe<value>();
         all.push_back({name, help<Options>[all.size()].text, codec<F>::kind, codec<F>::type(), codec<F>::write(field),
-                       std::move(inner), &codec<F>::parse});
+                       std::move(inner), &codec<F>::parse, [](json const & given, std::string_view path) {
+            F read{};
+            if (given.is_null())
+                return given;
+            codec<F>::read(given, read, path);
+            return codec<F>::write(read);
+        }});
     });
     return all;
 }
