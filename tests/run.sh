@@ -58,7 +58,7 @@ run_tests asan
 # Everything else with $CXX: with Eigen alone, then with more backends, in one folder, so that little is built twice.
 build_and_test() { # build_and_test XTENSOR OPENCL CTEST_ARGUMENTS...
     say "building: release, xtensor $1, OpenCL $2"
-    cmake --preset release "${complete[@]}" "-DLATHE_UNIT_TESTS=opencl;xtensor" "-DLATHE_XTENSOR=$1" "-DLATHE_OPENCL=$2"
+    cmake --preset release "${complete[@]}" "-DLATHE_UNIT_TESTS=linalg;opencl;xtensor" "-DLATHE_XTENSOR=$1" "-DLATHE_OPENCL=$2"
     cmake --build --preset release
     say "testing: release, xtensor $1, OpenCL $2"
     run_tests release "${@:3}"

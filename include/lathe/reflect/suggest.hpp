@@ -31,17 +31,20 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 /// The known name nearest to `word`, or nothing if none is near enough to be a slip: more than a third of its letters
-/// differ and neither begins with the other. The first of equals.
+/// differ and neither begins with the other. Where one begins with the other that counts as one letter; of equals the
+/// one with fewer letters that differ, then the first.
 inline std::string_view nearest(std::string_view word, std::span<std::string_view const> known) {
     std::string_view best;
-    auto distance = word.size() / 3 + 1;
+    std::size_t distance = word.size() / 3 + 1, letters = 0;
     for (auto const name : known) {
-        auto d = edit_distance(word, name);
+        auto const differ = edit_distance(word, name);
+        auto d = differ;
         if (word.size() > 2 && name.size() > 2 && (name.starts_with(word) || word.starts_with(name)))
             d = std::min<std::size_t>(d, 1);
-        if (d < distance || (d == distance && best.empty())) {
+        if (d < distance || (d == distance && (best.empty() || differ < letters))) {
             best = name;
             distance = d;
+            letters = differ;
         }
     }
     return best;

@@ -68,7 +68,7 @@ template <class T> matrix<double> exact(matrix<T> const & a, spectrum_end end, s
 }
 } // namespace
 
-TEST_CASE("the iteration finds what the whole decomposition has, within the bound it states", "[partial_svd]") {
+TEST_CASE("the iteration finds what the whole decomposition has, within the bound it states", "[partial_svd][large]") {
     plain be;
     auto const shape =
         GENERATE(std::pair<std::size_t, std::size_t>{160, 160}, std::pair<std::size_t, std::size_t>{300, 140},
@@ -178,7 +178,7 @@ matrix<double> reflected(std::size_t m, std::size_t n, std::vector<double> const
 }
 } // namespace
 
-TEST_CASE("a Gram matrix in float guides the vectors in double, to their precision", "[partial_svd]") {
+TEST_CASE("a Gram matrix in float guides the vectors in double, to their precision", "[partial_svd][large]") {
     plain be;
     auto const [which, r] = GENERATE(std::pair<int, std::size_t>{0, 6}, std::pair<int, std::size_t>{1, 6},
                                      std::pair<int, std::size_t>{2, 6}, std::pair<int, std::size_t>{3, 6},

@@ -157,6 +157,9 @@ TEST_CASE("suggestions: near names only") {
     CHECK(reflect::nearest("mask_rat", known) == "mask_rate");
     CHECK(reflect::nearest("mask", known) == "mask_rate");
     CHECK(reflect::nearest("scalling", known) == "scaling");
+    std::string_view const beginnings[] = {"start", "start_weights"};
+    CHECK(reflect::nearest("start_weightss", beginnings) == "start_weights");
+    CHECK(reflect::nearest("startt", beginnings) == "start");
     CHECK(reflect::nearest("threshold", known).empty());
     CHECK(reflect::suggestion("threshold", known) == "known: mask_rate, merge_func, scaling");
     CHECK(reflect::suggestion("x", {}) == "none is known");

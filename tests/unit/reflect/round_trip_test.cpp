@@ -118,6 +118,8 @@ TEST_CASE("option structs: every field is read, and nothing else changes", "[ref
         for_each_leaf(s.fields, json::json_pointer{},
                       [&](json::json_pointer const & at, reflect::field_description const & f) {
             INFO(s.name << " " << at.to_string());
+            if (f.kind == reflect::field_kind::choice && !f.value.is_null() && f.type.find('|') == f.type.npos)
+                return; // the only one there is
             auto const value = another_value(f);
             REQUIRE_FALSE(value.is_null());
             json given = json::object();
