@@ -103,6 +103,8 @@ void work_journal::remove_files(bool journal_too) const {
     for (auto const & entry : fs::directory_iterator(folder_))
         if (auto const name = entry.path().filename().string(); is_ours(name) && (journal_too || name != journal_name))
             all.push_back(entry.path());
+    // The journal first: it must not outlive what it says is done.
+    std::ranges::partition(all, [](fs::path const & path) { return path.filename() == journal_name; });
     for (auto const & path : all)
         fs::remove(path);
 }

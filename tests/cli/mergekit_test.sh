@@ -7,12 +7,12 @@ base=$d/base.safetensors m0=$d/m0.safetensors m1=$d/m1.safetensors m2=$d/m2.safe
 # config NAME: reads a configuration from standard input, merges with it to NAME.safetensors.
 config() {
     cat >"$1.yml"
-    run 0 merge --config "$1.yml" -o "$1.safetensors"
+    run 0 merge --config "$1.yml" -o "$1.safetensors" --no-provenance # which holds options as they were given
 }
 flags() {
     local name=$1
     shift
-    run 0 merge "$@" -o "$name-flags.safetensors"
+    run 0 merge "$@" -o "$name-flags.safetensors" --no-provenance
     same "$name.safetensors" "$name-flags.safetensors"
 }
 
