@@ -65,6 +65,7 @@ std::string problem(option_struct const & s, json const & given) {
 json another_value(reflect::field_description const & f) {
     std::vector<json> candidates{!(f.value == json(true)),
                                  3u,
+                                 4u,
                                  0.75,
                                  "6a",
                                  json::array({1u, 2u}),
@@ -79,7 +80,7 @@ json another_value(reflect::field_description const & f) {
             break;
     }
     if (f.kind == reflect::field_kind::choice) // names of enumerators only
-        candidates.erase(candidates.begin(), candidates.begin() + 10);
+        candidates.erase(candidates.begin(), candidates.begin() + 11);
     for (auto const & c : candidates)
         try {
             if (auto const read = f.complete(c, f.name); read != f.value)
