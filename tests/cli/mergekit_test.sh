@@ -51,7 +51,7 @@ models:
   - {model: $m1, parameters: {weight: [0.2, 0.8], density: 1}}
 parameters: {normalize: true, int8_mask: true}
 END
-run 0 merge --config ties.yml -o ties.safetensors
+run 0 merge --config ties.yml -o ties.safetensors --no-provenance
 [[ $err == *"int8_mask is not used"* ]] || fail "a note is due: $err"
 flags ties ties --variant mergekit --base "$base" "$m0" "$m1" --weights '[1, [0.2, 0.8]]' --density 0.5,1 --lambda 1
 
