@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What each public header costs whoever includes it: processor seconds and peak memory of parsing it alone. Fails above
-the budget in budget.txt. A header that is over is measured again, twice, before it is believed."""
+the budget in budget.txt. A header that is over is measured again, beside the reference, before it is believed: machines
+change their pace."""
 import concurrent.futures
 import fnmatch
 import os
@@ -55,13 +56,15 @@ def main():
     print(f"{'seconds':>8} {'times':>6} {'budget':>6} {'MB':>5} {'budget':>6}  header")
     for header in sorted(headers, key=lambda h: costs[h], reverse=True):
         _, times, megabytes = next(row for row in reversed(rows) if fnmatch.fnmatch(header, row[0]))
-        for _ in range(6):
-            if costs[header][0] > times * unit:
-                costs[header] = min(costs[header], cost([header]))
         seconds, peak = costs[header]
-        late = seconds > times * unit or peak > megabytes
+        factor = seconds / unit
+        for _ in range(6):
+            if factor > times:
+                before, again, after = cost(reference)[0], cost([header])[0], cost(reference)[0]
+                factor = min(factor, again / min(before, after))
+        late = factor > times or peak > megabytes
         over += [header] * late
-        print(f"{seconds:8.2f} {seconds / unit:6.1f} {times:6.1f} {peak:5.0f} {megabytes:6.0f}  {header}"
+        print(f"{seconds:8.2f} {factor:6.1f} {times:6.1f} {peak:5.0f} {megabytes:6.0f}  {header}"
               f"{'   OVER BUDGET' if late else ''}")
     print(f"compile_time: {len(headers)} headers, {len(over)} over budget")
     sys.exit(1 if over else 0)
