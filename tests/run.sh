@@ -55,7 +55,8 @@ cmake --build --preset asan --target lathe_unit_tests
 say "testing: asan"
 run_tests asan
 
-# Everything else with $CXX: with Eigen alone, then with all backends, in one folder, so that little is built twice.
+# Everything else with $CXX, and the tests of linalg that are too long for sanitizers: with Eigen alone, then with all
+# backends, in one folder, so that little is built twice.
 build_and_test() { # build_and_test ON|OFF CTEST_ARGUMENTS...
     say "building: release, xtensor and OpenCL $1"
     cmake --preset release "${complete[@]}" "-DLATHE_UNIT_TESTS=linalg;opencl;xtensor" "-DLATHE_XTENSOR=$1" "-DLATHE_OPENCL=$1"
