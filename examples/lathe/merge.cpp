@@ -327,7 +327,8 @@ int run_plan(merge_plan const & plan) {
     writing.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0;
     writing.metadata = metadata_of(from, pool.reference().metadata());
     lathe::io::safetensors_writer sink(target, writing);
-    overflow_watch watched(sink, s.overflow);
+    overflow_count infinite(s.overflow);
+    overflow_watch watched(sink, infinite);
 
     auto notes = plan.notes;
     if (auto const note = note_on_copies(pool); !note.empty())
@@ -348,7 +349,7 @@ int run_plan(merge_plan const & plan) {
     auto const result = run(plan.method->name, {pool, file_list, watched, plan.options, s.run.threads,
                                                 backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
-    if (auto const note = watched.note(); !note.empty() && !s.run.quiet)
+    if (auto const note = infinite.note(); !note.empty() && !s.run.quiet)
         print_note(note);
 
     auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);
@@ -371,7 +372,7 @@ int run_plan(merge_plan const & plan) {
         report["output"] = {{"path", *s.output},
                             {"tensors", pool.rows().size()},
                             {"bytes", written},
-                            {"infinite_elements", watched.elements()}, // before they were saturated
+                            {"infinite_elements", infinite.elements()}, // before they were saturated
                             {"side_files", copied}};
         report["arithmetic"] = pool.wants_double() ? "F64" : "F32";
         report["timing"] = timing;
