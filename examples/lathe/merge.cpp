@@ -336,6 +336,8 @@ int run_plan(merge_plan const & plan) {
     auto const output_folder = lathe::io::folder_of(lathe::io::checkpoint_files{target}.single);
     if (auto note = note_on_abandoned(output_folder); !note.empty())
         notes.push_back(std::move(note));
+    if (auto note = s.objective.objective_command.empty() ? std::string{} : note_on_abandoned_exchange(); !note.empty())
+        notes.push_back(std::move(note));
     std::uint64_t bytes = 0;
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
         for (auto const & in : group)

@@ -265,7 +265,8 @@ int calibrate(document_settings const & where, method_settings const & method, c
     if (s.centres && !needs_centres)
         throw usage_error{"--centres: found with " + std::string{name_of(m.method)} + ", which has none"};
     static_cast<void>(watermark_functions_of(how)); // before anything is read
-    catch_interrupts();
+    report_abandoned(s.output, false, how.quiet);
+    catch_interrupts(lathe::io::folder_of(s.output));
     auto const docs = read_documents(where, how);
     if (!docs.texts)
         model.embedder = embedder_choice::file;
@@ -646,7 +647,8 @@ int sample(document_settings const & where, model_settings const & m, sample_set
     expect_same_embedder(model, where);
     lathe::expects_option(m.prompt_sentences != 0, "prompt_sentences", "0", "at least 1");
     auto const run = watermark_functions_of(how);
-    catch_interrupts();
+    report_abandoned(s.output, s.process.has_value(), how.quiet);
+    catch_interrupts(lathe::io::folder_of(s.output));
     if (model.embedder == embedder_choice::file)
         throw usage_error{
             "--watermark: found one that was calibrated on embeddings, expected one of texts to sample with"};
