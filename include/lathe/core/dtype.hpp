@@ -33,10 +33,12 @@ enum class dtype : std::uint8_t {
 };
 
 namespace dtypes {
+/// What there is to know of an element type.
 struct description {
     std::string_view name; ///< as safetensors spells it
     std::uint8_t size;     ///< bytes an element
 };
+/// In the order of dtype.
 inline constexpr std::array<description, 15> table{{{"F64", 8},
                                                     {"F32", 4},
                                                     {"F16", 2},
@@ -67,6 +69,7 @@ constexpr std::optional<dtype> dtype_named(std::string_view name) noexcept {
 }
 /// Whether arithmetic is defined on it (f64, f32, f16, bf16).
 constexpr bool is_floating(dtype t) noexcept { return t <= dtype::bf16; }
+/// The element type of files whose elements are S.
 template <storage_scalar S>
 inline constexpr dtype dtype_of = std::same_as<S, double>  ? dtype::f64
                                   : std::same_as<S, float> ? dtype::f32
@@ -84,6 +87,7 @@ template <class F> constexpr decltype(auto) visit_floating(dtype t, F && f) {
     }
 }
 
+/// Extents, outermost first (rows, columns); none for a scalar.
 using shape = std::vector<std::size_t>;
 
 /// Product of the extents; 1 for a scalar (no extents). \throws shape_error if it exceeds std::size_t
@@ -111,11 +115,13 @@ inline std::string to_string(shape const & extents) {
 
 /// Name, type and shape of one tensor of a checkpoint.
 struct tensor_info {
-    std::string name;
-    dtype type = dtype::f32;
-    shape extents;
+    std::string name;        ///< unique in its checkpoint
+    dtype type = dtype::f32; ///< of every element
+    shape extents;           ///< outermost first; none for a scalar
 
+    /// Elements. \throws shape_error if they exceed std::size_t
     [[nodiscard]] std::size_t count() const { return count_of(extents); }
+    /// Bytes of all elements. Not checked beyond what count() checks: readers refuse tensors of more than 2^63 bytes.
     [[nodiscard]] std::size_t bytes() const { return count() * size_of(type); }
     friend bool operator==(tensor_info const &, tensor_info const &) = default;
 };
