@@ -58,9 +58,8 @@ public:
 /// A loss that another program computes (a script around PyTorch, say): once for each evaluation
 /// - the parameters are written to {params}, a safetensors file with every tensor of the layout;
 /// - the program is run and has to end with status 0 within `timeout`;
-/// - {loss} has to be a JSON object {"loss": number}, and {gradient} a safetensors file with the gradient of the loss
-/// by
-///   each of these tensors: the same names and shapes, any floating types, nothing else.
+/// - {loss} has to be a JSON object {"loss": number}, and {gradient} a safetensors file with the gradient of the
+///   loss by each of these tensors: the same names and shapes, any floating types, nothing else.
 /// {work} is the folder they are in, removed with the object. What the program prints goes to a file there and, if it
 /// fails, into the error. It runs in a process group of its own: when an evaluation ends, however it ends, everything
 /// it started is ended. Standard input is empty.

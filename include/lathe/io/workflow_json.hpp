@@ -223,7 +223,8 @@ public:
 /// - "nodes": an array of strings, or of objects with "label" ("text", "name") and, if edges are to name it, "id", a
 ///   string or a whole number; a node without a label has its id;
 /// - "edges" ("links"): an array of pairs [from, to], or of objects with "from" ("source") and "to" ("target").
-///   Ends are ids if any node has one, else positions from 0. Positions beyond the nodes are kept, for a diagnosis to find.
+///   Ends are ids if any node has one, else positions from 0. Positions beyond the nodes are kept, for a diagnosis to
+///   find.
 /// Whatever else the objects hold is passed over. O(bytes). \throws format_error
 inline graph::labelled_graph read_workflow_json(std::string_view text, std::string_view label = "JSON",
                                                 workflow_json_options const & options = {}) {
