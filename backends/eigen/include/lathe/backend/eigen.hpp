@@ -24,15 +24,17 @@ template <executor E = thread_pool> class basic_eigen_backend {
     }
 
 public:
-    static constexpr char const * name = "eigen";
-    template <class T> using pointer = T *;
-    /// Owns n elements.
+    static constexpr char const * name = "eigen"; ///< as programs show it
+    template <class T> using pointer = T *;       ///< plain, so that kernels run on the host
+    /// Owns n elements, of unspecified value.
     template <class T> class buffer {
         std::unique_ptr<T[]> data_;
         std::size_t n_;
 
     public:
+        /// \throws std::bad_alloc
         explicit buffer(std::size_t n) : data_{new T[n]}, n_{n} {}
+        /// All of it; the view is good as long as the buffer is.
         [[nodiscard]] vec_view<T *> view() noexcept { return {data_.get(), n_}; }
     };
 
@@ -42,19 +44,27 @@ public:
     explicit basic_eigen_backend(std::size_t threads)
         requires std::constructible_from<E, std::size_t>
         : executor_(threads) {}
+    /// The caller's executor.
     explicit basic_eigen_backend(E e) : executor_(std::move(e)) {}
 
+    /// What kernels and products run on.
     [[nodiscard]] E & executor() noexcept { return executor_; }
 
+    /// n elements, of unspecified value. \throws std::bad_alloc
     template <class T> [[nodiscard]] buffer<T> allocate(std::size_t n) { return buffer<T>(n); }
+    /// Copies. \pre both have as many elements
+    ///@{
     template <real T> void upload(std::span<T const> s, vec_view<T *> y) { std::copy(s.begin(), s.end(), y.data); }
     template <real T> void download(vec_view<T const *> x, std::span<T> d) { std::copy_n(x.data, x.n, d.begin()); }
+    ///@}
+    /// Nothing is ever under way.
     void sync() noexcept {}
 
     /// A dense Eigen vector, matrix or map with contiguous storage, as a vector of its coefficients in storage order.
     template <class Derived> [[nodiscard]] static auto view(Eigen::DenseBase<Derived> & x) {
         return vec_view(x.derived().data(), static_cast<std::size_t>(x.size()));
     }
+    /// The same, to be read only.
     template <class Derived> [[nodiscard]] static auto view(Eigen::DenseBase<Derived> const & x) {
         return vec_view(x.derived().data(), static_cast<std::size_t>(x.size()));
     }
@@ -136,6 +146,7 @@ public:
     }
 };
 
+/// On a pool of threads.
 using eigen_backend = basic_eigen_backend<>;
 
 LATHE_NAMESPACE_END

@@ -15,14 +15,16 @@ template <executor E = thread_pool> class basic_xtensor_backend {
     E executor_;
 
 public:
-    static constexpr char const * name = "xtensor";
-    template <class T> using pointer = T *;
+    static constexpr char const * name = "xtensor"; ///< as programs show it
+    template <class T> using pointer = T *;         ///< plain, so that kernels run on the host
     /// Owns n elements, of unspecified value.
     template <class T> class buffer {
         xt::uvector<T> elements_;
 
     public:
+        /// \throws std::bad_alloc
         explicit buffer(std::size_t n) : elements_(n) {}
+        /// All of it; the view is good as long as the buffer is.
         [[nodiscard]] vec_view<T *> view() noexcept { return {elements_.data(), elements_.size()}; }
     };
 
@@ -32,13 +34,20 @@ public:
     explicit basic_xtensor_backend(std::size_t threads)
         requires std::constructible_from<E, std::size_t>
         : executor_(threads) {}
+    /// The caller's executor.
     explicit basic_xtensor_backend(E e) : executor_(std::move(e)) {}
 
+    /// What kernels and products run on.
     [[nodiscard]] E & executor() noexcept { return executor_; }
 
+    /// n elements, of unspecified value. \throws std::bad_alloc
     template <class T> [[nodiscard]] buffer<T> allocate(std::size_t n) { return buffer<T>(n); }
+    /// Copies. \pre both have as many elements
+    ///@{
     template <real T> void upload(std::span<T const> s, vec_view<T *> y) { std::copy(s.begin(), s.end(), y.data); }
     template <real T> void download(vec_view<T const *> x, std::span<T> d) { std::copy_n(x.data, x.n, d.begin()); }
+    ///@}
+    /// Nothing is ever under way.
     void sync() noexcept {}
 
     /// The elements of a container, adaptor or view, in the order they lie in memory. \throws shape_error if they do
@@ -73,6 +82,7 @@ public:
     }
 };
 
+/// On a pool of threads.
 using xtensor_backend = basic_xtensor_backend<>;
 
 /// Whether the elements lie row after row without gaps. A dimension of one element has no stride.
