@@ -123,7 +123,7 @@ struct tensor_info {
     [[nodiscard]] std::size_t count() const { return count_of(extents); }
     /// Bytes of all elements. Not checked beyond what count() checks: readers refuse tensors of more than 2^63 bytes.
     [[nodiscard]] std::size_t bytes() const { return count() * size_of(type); }
-    friend bool operator==(tensor_info const &, tensor_info const &) = default;
+    friend bool operator==(tensor_info const &, tensor_info const &) = default; ///< name, type and shape
 };
 
 LATHE_NAMESPACE_END

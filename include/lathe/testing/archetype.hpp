@@ -55,6 +55,7 @@ public:
         requires std::is_const_v<E> && std::same_as<U, std::remove_const_t<E>>
     opaque_pointer(opaque_pointer<U> p) : block_(std::move(p.block_)), offset_(p.offset_) {}
 
+    /// n elements on; may lie outside its buffer as long as nothing is done there.
     friend opaque_pointer operator+(opaque_pointer p, std::ptrdiff_t n) { return {std::move(p.block_), p.offset_ + n}; }
     E & operator*() const = delete;
     E & operator[](std::ptrdiff_t) const = delete;

@@ -25,6 +25,7 @@ public:
         requires std::is_const_v<E> && std::same_as<U, std::remove_const_t<E>>
     pointer(pointer<U> p) : memory_(std::move(p.memory_)), offset_(p.offset_) {}
 
+    /// n elements on, which may be negative.
     friend pointer operator+(pointer p, std::ptrdiff_t n) {
         p.offset_ += static_cast<std::size_t>(n);
         return p;

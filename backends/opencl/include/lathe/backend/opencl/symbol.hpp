@@ -115,6 +115,8 @@ public:
     /// The number of its value.
     [[nodiscard]] std::size_t value() const noexcept { return value_; }
 
+    /// Writes down one operation of OpenCL C.
+    ///@{
     friend symbol operator+(symbol const & a, symbol const & b) { return join(a, " + ", b); }
     friend symbol operator-(symbol const & a, symbol const & b) { return join(a, " - ", b); }
     friend symbol operator*(symbol const & a, symbol const & b) { return join(a, " * ", b); }
@@ -126,6 +128,7 @@ public:
     friend condition<T> operator>=(symbol const & a, symbol const & b) { return compare(a, " >= ", b); }
     friend condition<T> operator==(symbol const & a, symbol const & b) { return compare(a, " == ", b); }
     friend condition<T> operator!=(symbol const & a, symbol const & b) { return compare(a, " != ", b); }
+    ///@}
 
     /// The functions of lathe::math.
     ///@{
@@ -152,6 +155,8 @@ public:
     [[nodiscard]] symbol<T> select(symbol<T> const & yes, symbol<T> const & no) const {
         return written{tracer::current().select(value_, yes.value(), no.value())};
     }
+    /// Writes down one operation on conditions; both sides are computed.
+    ///@{
     friend condition operator&&(condition const & a, condition const & b) {
         return written{tracer::current().binary(a.value_, " & ", b.value_, true)};
     }
@@ -161,6 +166,7 @@ public:
     friend condition operator!(condition const & a) {
         return written{tracer::current().unary("!", a.value_, "", true)};
     }
+    ///@}
 };
 
 /// What a kernel adds to: remembers the values that were added, and to which sum.
