@@ -56,7 +56,11 @@ template <observer F, stop_token S> auto part_of(control<F, S> & ctl, std::size_
     return control<std::remove_const_t<decltype(observe)>, S>{observe, ctl.stop};
 }
 
-/// How an iterative method ended: by its own criterion, at its limit of iterations, or because the token asked for it.
-enum class status : unsigned char { converged, iteration_limit, stopped };
+/// How an iterative method ended.
+enum class status : unsigned char {
+    converged,       ///< its own criterion was met
+    iteration_limit, ///< as often as it was allowed to
+    stopped          ///< the token asked for it
+};
 
 LATHE_NAMESPACE_END

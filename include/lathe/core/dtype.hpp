@@ -15,21 +15,21 @@ LATHE_NAMESPACE_BEGIN
 
 /// Element types a checkpoint may hold. The first four can be computed with; the others are carried through unchanged.
 enum class dtype : std::uint8_t {
-    f64,
-    f32,
-    f16,
-    bf16,
-    i64,
-    i32,
-    i16,
-    i8,
-    u64,
-    u32,
-    u16,
-    u8,
-    boolean,
-    f8_e4m3,
-    f8_e5m2
+    f64,     ///< double
+    f32,     ///< float
+    f16,     ///< lathe::half
+    bf16,    ///< lathe::bfloat16
+    i64,     ///< signed integers of 64 bits
+    i32,     ///< of 32
+    i16,     ///< of 16
+    i8,      ///< of 8
+    u64,     ///< unsigned integers of 64 bits
+    u32,     ///< of 32
+    u16,     ///< of 16
+    u8,      ///< of 8
+    boolean, ///< one byte, 0 or 1
+    f8_e4m3, ///< one byte: sign, 4 bits of the exponent, 3 of the fraction
+    f8_e5m2  ///< one byte: sign, 5 bits of the exponent, 2 of the fraction
 };
 
 namespace dtypes {

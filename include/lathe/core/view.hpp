@@ -57,8 +57,11 @@ template <device_pointer P> struct mat_view {
     }
 };
 
-/// How gemm takes an operand: as it is, or its transpose.
-enum class op : unsigned char { none, transpose };
+/// How gemm takes an operand.
+enum class op : unsigned char {
+    none,     ///< as it is
+    transpose ///< rows for columns
+};
 
 /// Any contiguous host range (std::span, Eigen::Map, xt::adapt, an mmap) is a view already.
 template <class T, std::size_t Extent> constexpr vec_view<T *> view_of(std::span<T, Extent> s) noexcept {

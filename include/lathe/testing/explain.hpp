@@ -103,7 +103,13 @@ concept has_view = requires(buffer_t<B, T> & b) {
 };
 
 /// The floors of core/backend.hpp, each above the one before.
-enum class floor : unsigned char { storage, vector_space, inner_product_space, elementwise, matrix_space };
+enum class floor : unsigned char {
+    storage,             ///< memory
+    vector_space,        ///< fill, copy, scale, axpy
+    inner_product_space, ///< and dot
+    elementwise,         ///< and kernels: map, reduce
+    matrix_space         ///< and gemm
+};
 
 /// Always true: what is missing is an error of its own.
 template <class B, class T, floor F> consteval bool explain() {

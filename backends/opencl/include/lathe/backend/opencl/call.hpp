@@ -14,7 +14,11 @@ namespace opencl {
 /// One operand, or one item of a list.
 struct slot {
     /// How the kernel gets it: from memory, as an argument, or by making it.
-    enum class kind : unsigned char { elements, number, stream };
+    enum class kind : unsigned char {
+        elements, ///< in device memory
+        number,   ///< the same for all elements
+        stream    ///< random numbers, made where they are used
+    };
     kind what;                        ///< which of the three
     bool listed = false;              ///< an item of a list
     std::size_t ordinal = 0;          ///< among the slots of its kind; of elements, among those in lists
@@ -116,7 +120,10 @@ public:
 };
 
 /// How a kernel goes through its elements: see opencl/source.hpp.
-enum class kernel_shape : unsigned char { chunks, groups };
+enum class kernel_shape : unsigned char {
+    chunks, ///< a work-item takes a range of its own: for processors
+    groups  ///< neighbours take neighbouring elements: for the rest
+};
 
 /// How the source of a kernel reaches its operands.
 template <real T> class access {
