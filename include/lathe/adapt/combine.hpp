@@ -10,15 +10,15 @@ enum class combination : unsigned char {
     cat,    ///< exact: the ranks add up
     svd,    ///< the best of rank svd_rank, without the dense sum
     linear, ///< factor by factor, with the roots of the weights: NOT the sum, it has products of all A's and B's
-    ties,   ///< the last four, too, treat A and B apart
-    magnitude_prune, //
-    dare_linear,
-    dare_ties,
+    ties,   ///< A's and B's apart, like the next three: the largest magnitudes stay, an elected sign wins
+    magnitude_prune, ///< the same without an election
+    dare_linear,     ///< elements stay at random, rescaled
+    dare_ties,       ///< the same with an election
     ties_svd, ///< these four treat the dense changes and decompose the result: O(out in) memory, a whole SVD's worth of
               ///< work
-    magnitude_prune_svd,
-    dare_linear_svd,
-    dare_ties_svd
+    magnitude_prune_svd, ///< as magnitude_prune
+    dare_linear_svd,     ///< as dare_linear
+    dare_ties_svd        ///< as dare_ties
 };
 /// Which sign wins an element in the ties kinds.
 enum class election : unsigned char {

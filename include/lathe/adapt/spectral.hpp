@@ -11,8 +11,8 @@ namespace adapt {
 /// Where the singular values go.
 enum class singular_values : unsigned char {
     balanced, ///< their root into A, and into B
-    in_a,
-    in_b
+    in_a,     ///< all of them into A
+    in_b      ///< all of them into B
 };
 
 /// scaling B A = the first `count` triplets of r. A value of 0 gives rows and columns of 0 where it goes.

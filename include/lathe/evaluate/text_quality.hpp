@@ -99,7 +99,7 @@ enum class bleu_smoothing : unsigned char {
     exponential, ///< 1/2, 1/4, ... match for each order in turn without one, as mteval-v13a and sacrebleu
     floor,       ///< `smoothing_value` matches
     add_k,       ///< `smoothing_value` is added to matches and n-grams of all orders but words
-    none,
+    none,        ///< it stays 0, and the score is 0
 };
 
 /// Of bleu, named as in sacrebleu.

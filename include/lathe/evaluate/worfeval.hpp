@@ -35,7 +35,7 @@ struct f_score {
 
 /// What became of a pair.
 enum class outcome : unsigned char {
-    scored,
+    scored,  ///< it has a score
     skipped, ///< nothing to score in the prediction: counts as 0
     failed   ///< an error of this pair alone, which has a name
 };

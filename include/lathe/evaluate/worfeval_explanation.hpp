@@ -27,7 +27,7 @@ struct score_step {
 
 /// What became of an edge on the way to a score.
 enum class edge_fate : unsigned char {
-    kept,
+    kept,          ///< it is one that the score counts
     outside,       ///< an end is not the number of a node
     unmatched,     ///< an end has no partner
     missing,       ///< both ends have partners, between which there is no edge

@@ -11,7 +11,10 @@ LATHE_NAMESPACE_BEGIN
 namespace linalg {
 
 /// Which end of the spectrum is wanted.
-enum class spectrum_end : unsigned char { largest, smallest };
+enum class spectrum_end : unsigned char {
+    largest, ///< the largest singular values
+    smallest ///< the smallest, zeros included
+};
 
 /// What the iteration computes in.
 enum class arithmetic : unsigned char {
@@ -22,7 +25,7 @@ enum class arithmetic : unsigned char {
 enum class svd_method : unsigned char {
     automatic, ///< iteration where it is the faster one
     full,      ///< the whole decomposition
-    iteration
+    iteration  ///< block_krylov, however many triplets are wanted
 };
 
 /// Of partial_svd.
