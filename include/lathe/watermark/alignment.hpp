@@ -32,7 +32,7 @@ template <class Cost> double alignment_cost(std::size_t k, double gap, Cost cons
 }
 /// The cheapest place of a text on a sequence.
 struct alignment {
-    double cost;
+    double cost;       ///< of the tokens on their numbers, and of gaps
     std::size_t start; ///< the number of the sequence that it begins at; the first of several
 };
 /// The least alignment_cost of k tokens over all starts on a cyclic sequence of `length` numbers, where cost(i, r) is
@@ -47,15 +47,16 @@ template <class Cost> alignment best_alignment(std::size_t k, std::size_t length
     return best;
 }
 
+/// Of exp_edit_detector and its sampler.
 struct exp_edit_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    std::uint32_t key = 42;
-    std::size_t length = 256;  ///< of the sequence (n)
-    std::size_t runs = 100;    ///< fresh sequences for the p-value
-    std::uint64_t seed = 0;    ///< of the fresh ones
-    double p_threshold = 0.01; ///< watermarked below
-    std::size_t start = 0;     ///< of generation: which number the first token takes
-    std::size_t top = 0;       ///< sample among so many most probable tokens; 0: all
+    std::uint32_t key = 42;       ///< seed of the sequence
+    std::size_t length = 256;     ///< of the sequence (n)
+    std::size_t runs = 100;       ///< fresh sequences for the p-value
+    std::uint64_t seed = 0;       ///< of the fresh ones
+    double p_threshold = 0.01;    ///< watermarked below
+    std::size_t start = 0;        ///< of generation: which number the first token takes
+    std::size_t top = 0;          ///< sample among so many most probable tokens; 0: all
 };
 
 /// The score is minus the least cost with cost ln(1 - xi) and gaps for nothing. The sequence is n rows of V numbers of
@@ -66,7 +67,7 @@ class exp_edit_detector {
     exp_edit_options options_;
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit exp_edit_detector(exp_edit_options const & o) : options_{o} {
         expects_vocabulary(o.vocabulary);
@@ -159,14 +160,15 @@ public:
 
 // ---- ITS-Edit -------------------------------------------------------------------------------------------------------
 
+/// Of its_edit_detector and its sampler.
 struct its_edit_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    std::uint64_t key = 42;
-    std::size_t length = 256;  ///< of the sequence (n)
-    std::size_t runs = 500;    ///< fresh sequences for the p-value
-    std::uint64_t seed = 0;    ///< of the fresh ones
-    double p_threshold = 0.01; ///< watermarked at most
-    std::size_t start = 0;     ///< of generation: which number the first token takes
+    std::uint64_t key = 42;       ///< its_key::seed_of(key) is the seed of the sequence
+    std::size_t length = 256;     ///< of the sequence (n)
+    std::size_t runs = 500;       ///< fresh sequences for the p-value
+    std::uint64_t seed = 0;       ///< of the fresh ones
+    double p_threshold = 0.01;    ///< watermarked at most
+    std::size_t start = 0;        ///< of generation: which number the first token takes
     /// MarkLLM: null runs permute the tokens of the run before once more, draw from torch's global stream after the
     /// key, and p is a share of runs that may be 0.
     bool permutes_null_again = false;
@@ -174,9 +176,12 @@ struct its_edit_options {
 
 /// One permutation of the vocabulary and a sequence of uniform numbers, from torch's generator.
 struct its_key {
-    std::vector<std::uint32_t> permutation, rank; ///< rank[permutation[i]] = i
-    std::vector<float> xi;
+    std::vector<std::uint32_t> permutation, ///< torch.randperm(V)
+        rank;                               ///< rank[permutation[i]] = i
+    std::vector<float> xi;                  ///< the sequence, in [0, 1)
 
+    /// Draws both. \param seed of torch's generator, which gives the permutation and then the sequence \param length of
+    /// the sequence
     its_key(std::uint64_t seed, std::uint32_t vocabulary, std::size_t length)
         : permutation(vocabulary), rank(vocabulary), xi(length) {
         random::torch_generator g(seed);
@@ -206,7 +211,7 @@ class its_edit_detector {
     }
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit its_edit_detector(its_edit_options const & o) : options_{o} {
         expects_vocabulary(o.vocabulary);

@@ -26,7 +26,7 @@ enum class model_use : unsigned char {
 
 /// A text to judge. Refers to what it is given.
 struct token_text {
-    std::span<token const> tokens;
+    std::span<token const> tokens; ///< in order
     /// entropies[i] is that of the distribution that token i was drawn from (SWEET: entropy, EWD: spike entropy). Those
     /// of tokens that are not scored may be anything: the first token has none.
     std::span<double const> entropies{};
@@ -55,8 +55,8 @@ concept token_detector = std::copyable<D> && requires(D const & d, token_text co
 
 /// The tokens so far, of which the first `prompt` were not generated.
 struct token_context {
-    std::span<token const> tokens;
-    std::size_t prompt = 0;
+    std::span<token const> tokens; ///< prompt and generated ones, in order
+    std::size_t prompt = 0;        ///< tokens of the prompt
 };
 
 /// Changes logits, row i for contexts[i]: p(be, contexts, logits). What is drawn from them afterwards carries the
