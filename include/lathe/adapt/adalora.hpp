@@ -8,7 +8,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace adapt {
 
-/// Of adalora, adalora_budget_at and adalora_importance.
+/// Options of adalora, adalora_budget_at and adalora_importance.
 struct adalora_options {
     double alpha = 0;              ///< not positive: the rank
     std::size_t initial_rank = 12; ///< of every layer, and what the scaling is of, whatever is left later

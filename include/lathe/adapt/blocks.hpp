@@ -42,7 +42,7 @@ adapter<B, T> melora_to_lora(B & be, std::span<factors<B, T> const> blocks) {
     return out;
 }
 
-/// Of melora.
+/// Options of melora.
 struct melora_options {
     std::vector<std::size_t> ranks = {}; ///< of the blocks
     std::vector<double> alphas = {};     ///< one for each, or one for all

@@ -31,7 +31,7 @@ enum class combine_scaling : unsigned char {
     legacy_twice ///< of svd and *_svd: PEFT to 0.20 took weight x scaling of changes that contained the scaling
 };
 
-/// Of combine.
+/// Options of combine.
 struct combine_options {
     combination kind = combination::cat; ///< cat needs no equal ranks and loses nothing
     std::vector<double> weights = {};    ///< one for each adapter; none: all 1

@@ -47,7 +47,7 @@ enum class initial_a : unsigned char {
     kaiming, ///< uniform on +-1 / sqrt(inputs): PyTorch's kaiming_uniform with a = sqrt(5)
     gaussian ///< normal, deviation 1 / r
 };
-/// Of lora, and of what begins as it does.
+/// Options of lora, and of what begins as it does.
 struct lora_options {
     double alpha = 8;                       ///< the scaling is alpha / r or alpha / sqrt(r)
     scaling_rule rule = scaling_rule::lora; ///< which of the two

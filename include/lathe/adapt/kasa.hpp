@@ -16,7 +16,7 @@ enum class kasa_dialect : unsigned char {
     peft     ///< since 0.21: as the paper
 };
 
-/// Of the KaSA functions, each of which looks at its own.
+/// Options of the KaSA functions, each of which looks at its own.
 struct kasa_options {
     kasa_dialect dialect = kasa_dialect::paper; ///< of truncation and losses
     double alpha = 16;                          ///< the scaling is alpha / r or alpha / sqrt(r)

@@ -77,7 +77,7 @@ inline quantised quantise(linalg::host_matrix const & w, quantisation kind) {
     return q;
 }
 
-/// Of loftq.
+/// Options of loftq.
 struct loftq_options {
     quantisation kind = quantisation::nf4; ///< of the base weight
     std::size_t iterations = 1;            ///< at least 1

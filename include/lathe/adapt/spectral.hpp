@@ -49,7 +49,7 @@ adapter<B, T> split(B & be, linalg::partial_svd_result<B, T> & r, std::size_t co
     return out;
 }
 
-/// Of the adapters that are made of an end of W's spectrum.
+/// Options of the adapters that are made of an end of W's spectrum.
 struct spectral_options {
     double alpha = 8;                       ///< the scaling is alpha / r or alpha / sqrt(r)
     scaling_rule rule = scaling_rule::lora; ///< which of the two
@@ -182,7 +182,7 @@ adapter<B, T> led(B & be, mat_view<P> w, std::size_t rank, linalg::partial_svd_o
     return split(be, triplets, rank, singular_values::in_a);
 }
 
-/// Of extract and extract_change.
+/// Options of extract and extract_change.
 struct extract_options {
     std::size_t max_rank = 16;                         ///< 0: the shorter side
     double sv_epsilon = 0;                             ///< only values above it, if it is positive

@@ -17,7 +17,7 @@ template <class B, real T> struct started {
     triplet_report triplets = {};       ///< NaN for methods that decompose nothing; for KaSA of what stays in W
 };
 
-/// Of pissa_fast where it begins the adapters of a model.
+/// Options of pissa_fast where it begins the adapters of a model.
 struct pissa_fast_options {
     double alpha = 8;                           ///< the scaling is alpha / r or alpha / sqrt(r)
     scaling_rule rule = scaling_rule::lora;     ///< which of the two

@@ -15,7 +15,7 @@ enum class stopping : unsigned char {
     centre   ///< the largest distance that a centre moved: not above it. The only rule that costs nothing
 };
 
-/// Of fuzzy_c_means, and of k-means as far as they share them.
+/// Options of fuzzy_c_means, and of k-means as far as they share them.
 struct fuzzy_c_means_options {
     std::size_t clusters = 8; ///< K, at least 1
     double fuzzifier = 1.1; ///< m > 1; towards 1 it is k-means. Sentence embeddings need it near 1: see collapse_bound

@@ -5,7 +5,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace cluster {
 
-/// Of k_means.
+/// Options of k_means.
 struct k_means_options {
     std::size_t clusters = 8;                            ///< K, at least 1
     cluster::metric metric = cluster::metric::euclidean; ///< cosine: spherical k-means

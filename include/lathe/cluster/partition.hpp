@@ -345,7 +345,7 @@ public:
             be.upload(std::span<T const>{all}, device_->view());
         }
     }
-    /// K
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
     /// Elements of a centre.
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }

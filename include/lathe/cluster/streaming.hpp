@@ -5,7 +5,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace cluster {
 
-/// Of streaming_fuzzy_c_means.
+/// Options of streaming_fuzzy_c_means.
 struct streaming_options {
     double fuzzifier = 1.1;                              ///< m > 1
     cluster::metric metric = cluster::metric::euclidean; ///< what D is
@@ -72,7 +72,7 @@ public:
     }
 };
 
-/// Of single_pass_fuzzy_c_means.
+/// Options of single_pass_fuzzy_c_means.
 struct single_pass_options {
     double fuzzifier = 1.1;                              ///< m > 1
     cluster::metric metric = cluster::metric::euclidean; ///< what D is

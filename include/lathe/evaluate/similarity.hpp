@@ -38,7 +38,7 @@ struct similarity_matrix {
     [[nodiscard]] mat_view<float const *> view() const noexcept { return {values.data(), rows, cols}; }
 };
 
-/// Of similarities().
+/// Options of similarities().
 struct similarity_options {
     /// What one more product of matrices costs a backend, in multiplications: requests share a product while the
     /// cosines in it that nobody asked for cost less. Some 10^7 for a device.

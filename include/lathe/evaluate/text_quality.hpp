@@ -65,7 +65,7 @@ inline std::size_t common_elements(std::vector<std::uint32_t> a, std::vector<std
 
 // ---- log diversity --------------------------------------------------------------------------------------------------
 
-/// Of log_diversity.
+/// Options of log_diversity.
 struct log_diversity_options {
     /// Conformance: shares of repeated runs are divided by 100 though they are no percentages, as MarkLLM does; its
     /// values lie near 4.6 - ln(share) for every text.
@@ -102,7 +102,7 @@ enum class bleu_smoothing : unsigned char {
     none,        ///< it stays 0, and the score is 0
 };
 
-/// Of bleu, named as in sacrebleu.
+/// Options of bleu, named as in sacrebleu.
 struct bleu_options {
     bleu_smoothing smoothing = bleu_smoothing::exponential; ///< of precisions without a match
     std::optional<double> smoothing_value{}; ///< of floor and add_k, above 0; unset: 0.1 and 1, as sacrebleu
@@ -409,7 +409,7 @@ public:
     }
 };
 
-/// Of rouge.
+/// Options of rouge.
 struct rouge_options {
     bool stem = true; ///< words of more than three characters are compared by their stems, as MarkLLM has it
 };

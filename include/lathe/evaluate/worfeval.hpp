@@ -47,7 +47,7 @@ enum class common_graph : unsigned char {
     lcc_mapped, ///< of the largest component of the edges that both have: the authors' measure, less its index error
 };
 
-/// Of the two scores; each looks at its own.
+/// Options of the two scores; each looks at its own.
 struct worfeval_options {
     double threshold = 0.6;  ///< a node matches another only if their similarity is greater; 2^-20 to 1
     std::size_t orders = 20; ///< reference: how many topological orders of the gold workflow are looked at

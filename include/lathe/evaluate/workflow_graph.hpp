@@ -113,7 +113,7 @@ struct graph_diagnosis {
     return found;
 }
 
-/// Of compare_graphs.
+/// Options of compare_graphs.
 struct graph_comparison_options {
     double threshold = 0.6;                                ///< nodes match only if their similarity is greater
     graph::tie_rule ties = graph::tie_rule::lexicographic; ///< among matchings of the same weight

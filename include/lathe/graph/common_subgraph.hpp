@@ -73,7 +73,7 @@ public:
     [[nodiscard]] digraph const & common() const noexcept { return common_; }
 };
 
-/// Of maximum_common_subgraph.
+/// Options of maximum_common_subgraph.
 struct common_subgraph_options {
     std::uint64_t steps = 20'000'000; ///< of branch and bound: items looked at, about 10 ns each
 };

@@ -8,7 +8,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace graph {
 
-/// Of edit_distance.
+/// Options of edit_distance.
 struct edit_options {
     double vertex = 1;               ///< cost of inserting or deleting a vertex, up to 1024
     double arc = 1;                  ///< of inserting or deleting an arc, up to 1024

@@ -28,7 +28,7 @@ enum class svd_method : unsigned char {
     iteration  ///< block_krylov, however many triplets are wanted
 };
 
-/// Of partial_svd.
+/// Options of partial_svd.
 struct partial_svd_options {
     double tolerance = 0;        ///< of the bound; 0: 1e-10 in double, 2e-6 in float
     std::size_t max_rounds = 24; ///< of the iteration

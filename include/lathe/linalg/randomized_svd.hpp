@@ -6,7 +6,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace linalg {
 
-/// Of randomized_svd with a sketch that is drawn.
+/// Options of randomized_svd with a sketch that is drawn.
 struct randomized_svd_options {
     std::size_t iterations = 4;   ///< passes over A A^T
     std::size_t oversampling = 0; ///< rows of the sketch beyond r; PyTorch, and so PEFT, have none

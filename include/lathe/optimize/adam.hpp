@@ -5,7 +5,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace optimize {
 
-/// Of Adam, and of AdamW by default.
+/// Options of Adam, and of AdamW by default.
 struct adam_options {
     double lr = 1e-3;                      ///< step size
     std::vector<double> betas{0.9, 0.999}; ///< decay of the mean and of the mean square of the gradient; each in [0, 1)

@@ -5,7 +5,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace optimize {
 
-/// Of stochastic gradient descent; names and meaning as in PyTorch.
+/// Options of stochastic gradient descent; names and meaning as in PyTorch.
 struct sgd_options {
     double lr = 1e-2;        ///< step size
     double momentum = 0;     ///< in [0, 1)

@@ -47,7 +47,7 @@ template <class Cost> alignment best_alignment(std::size_t k, std::size_t length
     return best;
 }
 
-/// Of exp_edit_detector and its sampler.
+/// Options of exp_edit_detector and its sampler.
 struct exp_edit_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
     std::uint32_t key = 42;       ///< seed of the sequence
@@ -160,7 +160,7 @@ public:
 
 // ---- ITS-Edit -------------------------------------------------------------------------------------------------------
 
-/// Of its_edit_detector and its sampler.
+/// Options of its_edit_detector and its sampler.
 struct its_edit_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
     std::uint64_t key = 42;       ///< its_key::seed_of(key) is the seed of the sequence

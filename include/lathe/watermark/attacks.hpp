@@ -65,7 +65,7 @@ struct mixed_position {
     /// Whether both are the same element of the same list.
     bool operator==(mixed_position const &) const = default;
 };
-/// Of copy_pasted.
+/// Options of copy_pasted.
 struct copy_paste_options {
     double rate = 0.5;      ///< share of the result that comes from the other list; below 1
     std::size_t pieces = 3; ///< that the attacked list is cut into; at least 1

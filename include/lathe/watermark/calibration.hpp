@@ -19,7 +19,7 @@ public:
         : clusters_{clusters}, single_(clusters), first_(clusters), pairs_(clusters * clusters) {
         expects_option(clusters != 0 && clusters <= most_clusters, "clusters", std::to_string(clusters), "1 to 65535");
     }
-    /// K
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
     /// How often each rank was seen.
     [[nodiscard]] std::span<double const> counts() const noexcept { return single_; }
@@ -139,7 +139,7 @@ public:
     }
 };
 
-/// Of sequential_evidence.
+/// Options of sequential_evidence.
 struct sequential_options {
     /// Bets: how far the probability of a hit is thought to be from that under the null towards 1. The evidence is the
     /// mean over them. Each above 0 and below 1.

@@ -45,7 +45,7 @@ public:
             if (!std::isfinite(c)) [[unlikely]]
                 throw non_finite_error{"cohemark: a centre is not finite"};
     }
-    /// K
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
     /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
@@ -121,7 +121,7 @@ enum class cohemark_conformance : unsigned char {
     authors ///< unless K is 8, ranks 1 and 3 for ever; their detector then gives no score
 };
 
-/// Of cohemark.
+/// Options of cohemark.
 struct cohemark_options {
     double fuzzifier = 1.1;          ///< the authors also have 1.055
     std::optional<rank_rule> rule{}; ///< else the default for that many clusters, which is the published one for 8
@@ -157,7 +157,7 @@ public:
         : orders_(centres, clusters, options.fuzzifier), options_(options),
           automaton_(rule_of(options, clusters), clusters) {}
 
-    /// K
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return orders_.clusters(); }
     /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return orders_.dimensions(); }
@@ -222,7 +222,7 @@ enum class keyed_input : unsigned char {
     position          ///< the cluster before and the position: an input for each sentence; lost behind a deletion
 };
 
-/// Of keyed_cohemark.
+/// Options of keyed_cohemark.
 struct keyed_cohemark_options {
     std::uint64_t key = 0;                             ///< of the pseudo-random function
     keyed_input input = keyed_input::previous_cluster; ///< what it is a function of beside the key
@@ -286,7 +286,7 @@ public:
         : orders_(centres, clusters, options.fuzzifier), options_(options),
           automaton_(options.rule ? *options.rule : default_rank_rule(clusters), clusters) {}
 
-    /// K
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return orders_.clusters(); }
     /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return orders_.dimensions(); }

@@ -22,7 +22,7 @@ enum class repeated_draws : unsigned char {
     once     ///< the first counts; what the law of keyed partitions is exact for
 };
 
-/// Of detect, for all documents alike.
+/// Options of detect, for all documents alike.
 struct detection_options {
     decision decide_by = decision::ratio; ///< what is held against the threshold
     double threshold = 0.9;               ///< of the ratio, the z-score or the p-value

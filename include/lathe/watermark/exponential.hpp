@@ -57,7 +57,7 @@ std::optional<token> exponential_choice(std::span<double const> p, std::span<Uni
 
 // ---- EXP ------------------------------------------------------------------------------------------------------------
 
-/// Of exp_detector and its sampler.
+/// Options of exp_detector and its sampler.
 struct exp_options {
     std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
     std::uint64_t key = published_key;                     ///< factor of the seeds
@@ -124,7 +124,7 @@ public:
 
 // ---- EXP-Gumbel -----------------------------------------------------------------------------------------------------
 
-/// Of exp_gumbel_detector and its sampler.
+/// Options of exp_gumbel_detector and its sampler.
 struct exp_gumbel_options {
     std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
     std::size_t prefix = 2;                                ///< tokens before whose sum is the row of the table (h)
@@ -247,7 +247,7 @@ public:
 
 // ---- permute and flip -----------------------------------------------------------------------------------------------
 
-/// Of pf_detector and pf_sampler.
+/// Options of pf_detector and pf_sampler.
 struct pf_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
     std::size_t prefix = 8;       ///< tokens before that draw the numbers

@@ -471,7 +471,7 @@ void fill_green(std::uint32_t seed, std::uint32_t green, std::vector<std::uint32
 
 // ---- KGW ------------------------------------------------------------------------------------------------------------
 
-/// Of kgw_detector and kgw_processor.
+/// Options of kgw_detector and kgw_processor.
 struct kgw_options {
     std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
     double gamma = 0.5;                                    ///< share of green tokens
@@ -565,7 +565,7 @@ public:
 
 // ---- Unigram --------------------------------------------------------------------------------------------------------
 
-/// Of unigram_detector and unigram_processor.
+/// Options of unigram_detector and unigram_processor.
 struct unigram_options {
     std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
     double gamma = 0.5;                                    ///< share of green tokens
@@ -640,7 +640,7 @@ public:
 
 // ---- SWEET, EWD -----------------------------------------------------------------------------------------------------
 
-/// Of sweet_detector and sweet_processor.
+/// Options of sweet_detector and sweet_processor.
 struct sweet_options {
     std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
     double gamma = 0.5;                                    ///< share of green tokens
@@ -659,7 +659,7 @@ struct sweet_detector : green_detector<product_seeds, gated_score> {
                          o.vocabulary, o.gamma, o.repeats) {}
 };
 
-/// Of ewd_detector and ewd_processor.
+/// Options of ewd_detector and ewd_processor.
 struct ewd_options {
     std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
     double gamma = 0.5;                                    ///< share of green tokens
@@ -733,7 +733,7 @@ enum class morphmark_growth : unsigned char {
     exponential, ///< e^(k P) - 1, k = 1.30
     logarithmic  ///< ln(k P + 1), k = 2.15
 };
-/// Of morphmark_detector and morphmark_processor.
+/// Options of morphmark_detector and morphmark_processor.
 struct morphmark_options {
     std::uint32_t vocabulary = 0;                            ///< V, tokens of the model
     double gamma = 0.5;                                      ///< share of green tokens

@@ -14,7 +14,7 @@ enum class hamming_evidence : unsigned char {
     agreement ///< the share of bits that agree
 };
 
-/// Of hammingmark.
+/// Options of hammingmark.
 struct hammingmark_options {
     std::size_t radius = 4;                             ///< bits that may differ
     hamming_evidence evidence = hamming_evidence::ball; ///< what detectors sum up

@@ -129,7 +129,7 @@ public:
     }
     /// As given.
     [[nodiscard]] rank_rule const & rule() const noexcept { return rule_; }
-    /// K
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
     /// States that differ: the counts up to the limit and relief; one if there is no relief.
     [[nodiscard]] std::size_t states() const noexcept { return rule_.has_relief() ? rule_.streak_limit + 2 : 1; }

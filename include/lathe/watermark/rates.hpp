@@ -256,7 +256,7 @@ enum class threshold_rule : unsigned char {
     best_f1,   ///< the largest F1, the first of several from the lenient end on
     target_fpr ///< the most lenient whose false-positive rate is at most `target_fpr`
 };
-/// Of dynamic_threshold_success_rates.
+/// Options of dynamic_threshold_success_rates.
 struct dynamic_threshold_options {
     threshold_rule rule = threshold_rule::best_f1; ///< what is sought
     double target_fpr = 0.01;                      ///< of the rule target_fpr, from 0 to 1

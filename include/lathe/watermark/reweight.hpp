@@ -104,7 +104,7 @@ inline void dip_shares(std::span<double const> p, std::span<std::uint32_t const>
     }
 }
 
-/// Of dip_detector and dip_processor.
+/// Options of dip_detector and dip_processor.
 struct dip_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
     double gamma = 0.5;           ///< a token is green from this quantile of the permutation on
@@ -207,7 +207,7 @@ enum class unbiased_reweighting : unsigned char {
     gamma, ///< DiP's with alpha 1/2
     delta  ///< one token, at a quantile of the distribution that the context draws
 };
-/// Of unbiased_detector and unbiased_processor.
+/// Options of unbiased_detector and unbiased_processor.
 struct unbiased_options {
     std::uint32_t vocabulary = 0;                                   ///< V, tokens of the model
     unbiased_reweighting reweighting = unbiased_reweighting::gamma; ///< of generation, and what the detector assumes

@@ -45,7 +45,7 @@ public:
     }
 };
 
-/// Of semstamp and k_semstamp.
+/// Options of semstamp and k_semstamp.
 struct semstamp_options {
     double rate = 0.25;               ///< of the regions, accepted after each: gamma
     std::uint64_t prime = 15'485'863; ///< the key

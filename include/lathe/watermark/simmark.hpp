@@ -38,7 +38,7 @@ struct linear_projection {
     std::vector<double> scale;      ///< likewise, above 0; empty: 1
 };
 
-/// Of simmark.
+/// Options of simmark.
 struct simmark_options {
     similarity_measure measure = similarity_measure::cosine; ///< of two neighbouring sentences
     double low = 0.68,  ///< start of the interval; Euclidean in the paper: 0.28 with 16 components

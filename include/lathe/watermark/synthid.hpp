@@ -21,7 +21,7 @@ enum class synthid_score : unsigned char {
     mean,    ///< of all g-values
     weighted ///< with weights of the layers that fall evenly from 10 to 1
 };
-/// Of synthid_detector and synthid_processor.
+/// Options of synthid_detector and synthid_processor.
 struct synthid_options {
     std::uint32_t vocabulary = 0;                        ///< V, tokens of the model
     std::vector<std::uint64_t> keys;                     ///< one for each layer, 1 to 64
