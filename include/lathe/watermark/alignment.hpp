@@ -139,22 +139,19 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row, xi(options_.vocabulary);
+        std::vector<double> xi(options_.vocabulary);
         std::vector<std::uint32_t> words(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, 0,
+                                [&](std::size_t i, std::vector<double> & row) {
             auto const turn = (options_.start + contexts[i].tokens.size() - contexts[i].prompt) % options_.length;
             random::mersenne_twister engine(options_.key);
             engine.discard(std::uint64_t{turn} * options_.vocabulary);
             engine.fill(words);
             std::ranges::transform(words, xi.begin(),
                                    [](std::uint32_t w) { return random::markllm_mersenne::uniform(w); });
-            download_row<T>(be, logits, i, row);
             host::softmax(std::span{row});
-            chosen[i] = exponential_choice(std::span<double const>{row}, std::span<double const>{xi}, options_.top);
-        }
-        return chosen;
+            return exponential_choice(std::span<double const>{row}, std::span<double const>{xi}, options_.top);
+        });
     }
 };
 
@@ -277,25 +274,23 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, 0,
+                                [&](std::size_t i, std::vector<double> & row) {
             auto const turn = (options_.start + contexts[i].tokens.size() - contexts[i].prompt) % options_.length;
-            download_row<T>(be, logits, i, row);
             host::softmax(std::span{row});
             double const u = key_.xi[turn];
             double sum = 0;
+            std::optional<token> chosen;
             for (auto const t : key_.permutation) {
                 if (row[t] > 0) {
                     sum += row[t];
-                    chosen[i] = t; // rounding may leave the sum below u
+                    chosen = t; // rounding may leave the sum below u
                 }
-                if (sum >= u && chosen[i])
+                if (sum >= u && chosen)
                     break;
             }
-        }
-        return chosen;
+            return chosen;
+        });
     }
 };
 

@@ -107,18 +107,13 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
         std::vector<float> r(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i)
-            if (contexts[i].tokens.size() >= options_.prefix) {
-                download_row<T>(be, logits, i, row);
-                host::softmax(std::span{row});
-                random::torch_generator(seeds_(contexts[i].tokens)).uniform(r);
-                chosen[i] = exponential_choice(std::span<double const>{row}, std::span<float const>{r}, options_.top);
-            }
-        return chosen;
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, options_.prefix,
+                                [&](std::size_t i, std::vector<double> & row) {
+            host::softmax(std::span{row});
+            random::torch_generator(seeds_(contexts[i].tokens)).uniform(r);
+            return exponential_choice(std::span<double const>{row}, std::span<float const>{r}, options_.top);
+        });
     }
 };
 
@@ -222,26 +217,21 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
         std::vector<float> r(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i)
-            if (contexts[i].tokens.size() >= options_.prefix) {
-                std::uint64_t sum = 0;
-                for (auto const t : contexts[i].tokens.last(options_.prefix))
-                    sum += t;
-                random::torch_generator g(options_.seed);
-                g.skip(sum * options_.vocabulary);
-                g.uniform(r);
-                download_row<T>(be, logits, i, row);
-                for (std::size_t t = 0; t != row.size(); ++t) {
-                    auto const u = std::max(static_cast<double>(r[t]), options_.floor);
-                    row[t] = row[t] / options_.temperature - std::log(std::max(-std::log(u), options_.floor));
-                }
-                chosen[i] = largest(row);
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, options_.prefix,
+                                [&](std::size_t i, std::vector<double> & row) {
+            std::uint64_t sum = 0;
+            for (auto const t : contexts[i].tokens.last(options_.prefix))
+                sum += t;
+            random::torch_generator g(options_.seed);
+            g.skip(sum * options_.vocabulary);
+            g.uniform(r);
+            for (std::size_t t = 0; t != row.size(); ++t) {
+                auto const u = std::max(static_cast<double>(r[t]), options_.floor);
+                row[t] = row[t] / options_.temperature - std::log(std::max(-std::log(u), options_.floor));
             }
-        return chosen;
+            return largest(row);
+        });
     }
 };
 
@@ -327,25 +317,20 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
         std::vector<float> r(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i)
-            if (auto const before = contexts[i].tokens; before.size() >= options_.prefix) {
-                download_row<T>(be, logits, i, row);
-                for (auto & x : row)
-                    x /= options_.temperature;
-                host::softmax(std::span{row});
-                if (options_.top_p < 1)
-                    keep_nucleus(row);
-                random::torch_generator(pf_seed(options_, before.last(options_.prefix))).uniform(r);
-                for (std::size_t t = 0; t != row.size(); ++t)
-                    row[t] = std::log(row[t])
-                             - std::log(static_cast<double>(r[(t + std::size_t{options_.payload}) % r.size()]));
-                chosen[i] = largest(row);
-            }
-        return chosen;
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, options_.prefix,
+                                [&](std::size_t i, std::vector<double> & row) {
+            for (auto & x : row)
+                x /= options_.temperature;
+            host::softmax(std::span{row});
+            if (options_.top_p < 1)
+                keep_nucleus(row);
+            random::torch_generator(pf_seed(options_, contexts[i].tokens.last(options_.prefix))).uniform(r);
+            for (std::size_t t = 0; t != row.size(); ++t)
+                row[t] =
+                    std::log(row[t]) - std::log(static_cast<double>(r[(t + std::size_t{options_.payload}) % r.size()]));
+            return largest(row);
+        });
     }
 
 private:

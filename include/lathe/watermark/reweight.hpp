@@ -10,6 +10,8 @@
 #include <lathe/random/torch.hpp>
 #include <lathe/watermark/tokens.hpp>
 
+#include <functional>
+
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
 
@@ -164,6 +166,26 @@ public:
     }
 };
 
+/// Row i of the logits := the logarithm of what reweight(contexts[i], p) makes of its distribution p, for contexts of
+/// at least `prefix` tokens which, with `repeats::once`, stand there for the first time. \throws as expects_rows
+template <class T, class B, class P, class Options, class Reweight>
+void reweight_rows(B & be, std::span<token_context const> contexts, mat_view<P> logits, Options const & o,
+                   Reweight reweight) {
+    expects_rows(contexts, logits, o.vocabulary);
+    std::vector<double> row;
+    for (std::size_t i = 0; i != contexts.size(); ++i) {
+        auto const & c = contexts[i];
+        if (c.tokens.size() < o.prefix || (o.repeats == repeats::once && context_repeats(c, o.prefix)))
+            continue;
+        download_row<T>(be, logits, i, row);
+        host::softmax(std::span{row});
+        reweight(c, row);
+        for (auto & x : row)
+            x = std::log(x);
+        upload_row<T>(be, row, logits, i);
+    }
+}
+
 /// Row := the logarithm of the distribution reweighted by dip_shares under the context's permutation. Contexts shorter
 /// than `prefix` and those that stood before an earlier generated token stay as they are (with `repeats::every` only
 /// the former); a row with NaN becomes NaN. A row goes through the host: a permutation, a running sum.
@@ -181,22 +203,13 @@ public:
     template <class B, class P, class T = pointee_t<P>>
         requires storage<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<double> row, share(options_.vocabulary);
+        std::vector<double> share(options_.vocabulary);
         std::vector<std::uint32_t> permutation(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
-            auto const & c = contexts[i];
-            if (c.tokens.size() < options_.prefix
-                || (options_.repeats == repeats::once && context_repeats(c, options_.prefix)))
-                continue;
-            download_row<T>(be, logits, i, row);
-            host::softmax(std::span{row});
+        reweight_rows<T>(be, contexts, logits, options_, [&](token_context const & c, std::vector<double> & p) {
             random::torch_generator(seeds_(c.tokens)).permutation(permutation);
-            dip_shares(row, permutation, options_.alpha, share);
-            for (std::size_t t = 0; t != row.size(); ++t)
-                row[t] = std::log(row[t] * share[t]);
-            upload_row<T>(be, row, logits, i);
-        }
+            dip_shares(p, permutation, options_.alpha, share);
+            std::ranges::transform(p, share, p.begin(), std::multiplies{});
+        });
     }
 };
 
@@ -338,20 +351,11 @@ public:
     template <class B, class P, class T = pointee_t<P>>
         requires storage<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<double> row, q(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
-            auto const & c = contexts[i];
-            if (c.tokens.size() < options_.prefix
-                || (options_.repeats == repeats::once && context_repeats(c, options_.prefix)))
-                continue;
-            download_row<T>(be, logits, i, row);
-            host::softmax(std::span{row});
-            unbiased_distribution(options_.reweighting, seeds_(c.tokens), row, q);
-            for (auto & x : q)
-                x = std::log(x);
-            upload_row<T>(be, q, logits, i);
-        }
+        std::vector<double> q(options_.vocabulary);
+        reweight_rows<T>(be, contexts, logits, options_, [&](token_context const & c, std::vector<double> & p) {
+            unbiased_distribution(options_.reweighting, seeds_(c.tokens), p, q);
+            p.swap(q);
+        });
     }
 };
 

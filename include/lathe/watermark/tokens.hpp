@@ -170,6 +170,21 @@ void upload_row(B & be, std::span<double const> row, mat_view<P> m, std::size_t 
     std::ranges::transform(row, values.begin(), [](double x) { return static_cast<T>(x); });
     be.upload(std::span<T const>{values}, m.row(i));
 }
+/// What samplers have in common: choose(i, row) for each context of at least `prefix` tokens, row i of the logits in
+/// double, which it may change; nothing for shorter ones. \throws as expects_rows
+template <class T, class B, class P, class Choose>
+std::vector<std::optional<token>> choose_by_row(B & be, std::span<token_context const> contexts, mat_view<P> logits,
+                                                std::uint32_t vocabulary, std::size_t prefix, Choose choose) {
+    expects_rows(contexts, logits, vocabulary);
+    std::vector<std::optional<token>> chosen(contexts.size());
+    std::vector<double> row;
+    for (std::size_t i = 0; i != contexts.size(); ++i)
+        if (contexts[i].tokens.size() >= prefix) {
+            download_row<T>(be, logits, i, row);
+            chosen[i] = choose(i, row);
+        }
+    return chosen;
+}
 /// The index of the largest element, of equal ones the first; NaN counts as the least. Nothing if all are NaN or
 /// -infinity.
 inline std::optional<token> largest(std::span<double const> values) {
