@@ -121,8 +121,13 @@ struct tensor_info {
 
     /// Elements. \throws shape_error if they exceed std::size_t
     [[nodiscard]] std::size_t count() const { return count_of(extents); }
-    /// Bytes of all elements. Not checked beyond what count() checks: readers refuse tensors of more than 2^63 bytes.
-    [[nodiscard]] std::size_t bytes() const { return count() * size_of(type); }
+    /// Bytes of all elements. \throws shape_error if they exceed std::size_t
+    [[nodiscard]] std::size_t bytes() const {
+        auto const elements = count();
+        if (elements > std::numeric_limits<std::size_t>::max() / size_of(type))
+            throw shape_error{"tensor '" + name + "': the number of bytes exceeds 2^64"};
+        return elements * size_of(type);
+    }
     friend bool operator==(tensor_info const &, tensor_info const &) = default; ///< name, type and shape
 };
 

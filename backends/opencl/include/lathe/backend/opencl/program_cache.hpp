@@ -70,7 +70,7 @@ class program_cache {
     context_handle context_;
     device device_;
     std::string folder_, options_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::map<std::string, program_handle> programs_; // by digest
     std::size_t built_ = 0, loaded_ = 0;
 
@@ -153,10 +153,16 @@ public:
     }
     /// Where programs are on disk; empty: nowhere.
     [[nodiscard]] std::string const & folder() const noexcept { return folder_; }
-    /// Programs that were compiled from source. Not for while another thread gets one; nor is loaded().
-    [[nodiscard]] std::size_t built() const noexcept { return built_; }
+    /// Programs that were compiled from source.
+    [[nodiscard]] std::size_t built() const {
+        std::lock_guard const lock{mutex_};
+        return built_;
+    }
     /// Programs that were read from disk.
-    [[nodiscard]] std::size_t loaded() const noexcept { return loaded_; }
+    [[nodiscard]] std::size_t loaded() const {
+        std::lock_guard const lock{mutex_};
+        return loaded_;
+    }
 
     /// The program of a source. \throws device_error, whose message ends in the build log, if it does not compile
     program_handle get(std::string const & source) {

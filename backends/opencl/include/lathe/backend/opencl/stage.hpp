@@ -146,7 +146,12 @@ class output_stage {
 public:
     output_stage() = default;
     /// The windows on their way move along.
-    output_stage(output_stage &&) noexcept = default;
+    output_stage(output_stage && other) noexcept
+        : slots_(std::move(other.slots_)), turn_(other.turn_), waited_(other.waited_),
+          kernels_(std::move(other.kernels_)) {
+        for (auto & s : other.slots_)
+            s.mapped = nullptr;
+    }
     output_stage & operator=(output_stage &&) = delete;
     ~output_stage() {
         try { // nothing may write to the host any more
