@@ -126,6 +126,7 @@ public:
     /// Whether there are no masks, so that they are to be drawn.
     [[nodiscard]] bool empty() const noexcept { return masks_.empty(); }
     /// Draws for elements [first, first + count) of a merged tensor, one operand a model; valid until the next read.
+    /// \throws unsupported_error for masks of another type; what the checkpoints throw
     [[nodiscard]] list<cvec<B, T>> read(B & be, std::string_view tensor, std::size_t first, std::size_t count) {
         operands_.clear();
         host_.resize(count);
