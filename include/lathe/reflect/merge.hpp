@@ -19,7 +19,9 @@ namespace reflect {
 
 /// A number, a list of numbers, a list of {"filter": ..., "value": ...}, or an object from names of tensors to numbers.
 template <> struct codec<merge::schedule> {
-    using schedule = merge::schedule;
+    using schedule = merge::schedule; ///< the value
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::other;
     static std::string type() { return "schedule"; }
     static json write(schedule const & s) {
@@ -54,6 +56,7 @@ template <> struct codec<merge::schedule> {
             reject(path, j,
                    "a number, a list of numbers, a list of {filter, value}, or an object from names to numbers");
     }
+    ///@}
     /// A number, numbers between commas (a gradient), or JSON.
     static json parse(std::string_view text) {
         if (text.starts_with('[') || text.starts_with('{'))
