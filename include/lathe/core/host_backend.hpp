@@ -31,16 +31,15 @@ public:
     /// n elements, of unspecified value. \throws std::bad_alloc
     template <class T> [[nodiscard]] buffer<T> allocate(std::size_t n) { return buffer<T>(n); }
     /// Copies. \throws shape_error if the extents differ
-    ///@{
     template <real T> void upload(std::span<T const> from, vec_view<T *> to) {
         expects_shape(from.size() == to.n, "upload: the extents differ");
         std::copy(from.begin(), from.end(), to.data);
     }
+    /// Copies. \throws shape_error if the extents differ
     template <real T> void download(vec_view<T const *> from, std::span<T> to) {
         expects_shape(to.size() == from.n, "download: the extents differ");
         std::copy_n(from.data, from.n, to.begin());
     }
-    ///@}
     /// Nothing is ever under way.
     void sync() noexcept {}
 };

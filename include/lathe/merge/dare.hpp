@@ -101,6 +101,7 @@ inline void dare_mask(model_pool const & pool, std::size_t model, double keep, s
 /// Masks that come from files: 0 and 1 as U8, BOOL or floating tensors, as draws that are 0 where the element is kept.
 template <class B, real T> class mask_reader {
     std::vector<checkpoint *> masks_;
+    static constexpr bool is_bytes(dtype t) { return t == dtype::u8 || t == dtype::boolean; }
     std::vector<buffer_t<B, T>> windows_;
     std::vector<cvec<B, T>> operands_;
     std::vector<T> host_;
@@ -109,24 +110,35 @@ template <class B, real T> class mask_reader {
 public:
     /// \param masks one for each model, in their order; none: there is nothing to read
     /// \throws option_error for another number; mismatch_error if one lacks a merged tensor, or has it in another shape
+    /// or of a type that is neither U8, BOOL nor floating
     mask_reader(model_pool const & pool, std::vector<checkpoint *> masks) : masks_{std::move(masks)} {
         if (masks_.empty())
             return;
         expects_option(masks_.size() == pool.size(), "masks", std::to_string(masks_.size()) + " checkpoints",
                        "one for each of " + std::to_string(pool.size()) + " models");
         for (auto const & row : pool.rows())
-            for (auto const * m : masks_)
-                if (auto const found = m->find(row.info.name);
-                    row.merged && (!found || m->tensors()[*found].extents != row.info.extents))
-                    throw mismatch_error{
-                        std::string{m->label()} + ": mask '" + row.info.name + "' "
-                        + (found ? "has shape " + to_string(m->tensors()[*found].extents) : std::string{"is missing"})
-                        + ", expected shape " + to_string(row.info.extents)};
+            for (auto const * m : masks_) {
+                if (!row.merged)
+                    continue;
+                auto const refused = [&](std::string const & found, std::string const & expected) {
+                    return mismatch_error{std::string{m->label()} + ": mask '" + row.info.name + "' " + found
+                                          + ", expected " + expected};
+                };
+                auto const index = m->find(row.info.name);
+                auto const right_shape = "shape " + to_string(row.info.extents);
+                if (!index)
+                    throw refused("is missing", right_shape);
+                auto const & mask = m->tensors()[*index];
+                if (mask.extents != row.info.extents)
+                    throw refused("has shape " + to_string(mask.extents), right_shape);
+                if (!is_bytes(mask.type) && !is_floating(mask.type))
+                    throw refused("has type " + std::string{name_of(mask.type)}, "U8, BOOL or a floating type");
+            }
     }
     /// Whether there are no masks, so that they are to be drawn.
     [[nodiscard]] bool empty() const noexcept { return masks_.empty(); }
     /// Draws for elements [first, first + count) of a merged tensor, one operand a model; valid until the next read.
-    /// \throws unsupported_error for masks of another type; what the checkpoints throw
+    /// \throws what the checkpoints throw
     [[nodiscard]] list<cvec<B, T>> read(B & be, std::string_view tensor, std::size_t first, std::size_t count) {
         operands_.clear();
         host_.resize(count);
@@ -134,7 +146,7 @@ public:
             auto const index = *masks_[k]->find(tensor);
             auto const type = masks_[k]->tensors()[index].type;
             auto const bytes = masks_[k]->read(index, first * size_of(type), count * size_of(type), bytes_);
-            if (type == dtype::u8 || type == dtype::boolean)
+            if (is_bytes(type))
                 std::ranges::transform(bytes, host_.begin(),
                                        [](std::byte b) { return b == std::byte{} ? T(1) : T(0); });
             else {

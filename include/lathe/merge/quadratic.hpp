@@ -14,7 +14,7 @@ inline constexpr auto fisher_difference = [](auto const & w, auto const & f, aut
     return w * f * (x - y);
 };
 /// <g, x - y>: twice the value where g is the gradient.
-inline constexpr auto half_inner_product = [](auto & sums, auto const & g, auto const & x, auto const & y) {
+inline constexpr auto product_with_difference = [](auto & sums, auto const & g, auto const & x, auto const & y) {
     sums.add(0, g * (x - y));
 };
 /// w |a - b|^2.
@@ -123,7 +123,7 @@ public:
                 else
                     ops::map<T>(be, kernels::fisher_difference, g_here, w, read(be, fisher_, i, first, count), x_here,
                                 y);
-                ops::reduce<T>(be, kernels::half_inner_product, std::span{&total, 1}, cvec<B, T>(g_here), x_here, y);
+                ops::reduce<T>(be, kernels::product_with_difference, std::span{&total, 1}, cvec<B, T>(g_here), x_here, y);
             });
         }
         return total / 2;

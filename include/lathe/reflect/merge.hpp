@@ -220,7 +220,7 @@ inline constexpr auto lathe::reflect::help<lathe::merge::kinship_search_options>
     {"mode", "kinship of all parameters, or the mean over the tensors"},
     {"explore", "whom the best model is merged with beside the top models"},
     {"merge", "how two models become one"},
-    {"merge_weights", "linear: of the two models, the better one first"},
+    {"merge_weights", "linear: of the two models, the better one first (of two given ones, the one given first)"},
     {"t", "slerp: 0 gives the first model, 1 the second"},
     {"max_gen", "generations at most; the pairs of the given models are the first"},
     {"stop_kinship", "stop when the mean kinship of the top models exceeds this; the paper suggests 0.9"},
