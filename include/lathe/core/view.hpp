@@ -4,6 +4,7 @@
 #include <lathe/core/pointer.hpp>
 
 #include <span>
+#include <utility>
 
 LATHE_NAMESPACE_BEGIN
 
@@ -15,10 +16,11 @@ template <device_pointer P> struct vec_view {
     using element_type = pointee_t<P>;
     P data;
     std::size_t n;
-    constexpr vec_view(P p, std::size_t count) : data(p), n(count) {}
+    constexpr vec_view(P p, std::size_t count) : data(std::move(p)), n(count) {}
     /// vec_view<T*> to vec_view<T const*>, for any fancy pointer.
     template <other_pointer_to<P> Q>
-    constexpr vec_view(vec_view<Q> v) : data(v.data), n(v.n) {} // (): braces would elide into an aggregate pointer
+    constexpr vec_view(vec_view<Q> v)
+        : data(std::move(v.data)), n(v.n) {} // (): braces would elide into an aggregate pointer
     [[nodiscard]] constexpr std::size_t size() const noexcept { return n; }
     /// \throws shape_error
     [[nodiscard]] constexpr vec_view sub(std::size_t first, std::size_t count) const {
@@ -33,11 +35,13 @@ template <device_pointer P> struct mat_view {
     P data;
     std::size_t rows, cols, ld;
     /// \throws shape_error if the leading dimension is shorter than a row
-    constexpr mat_view(P p, std::size_t r, std::size_t c, std::size_t stride) : data(p), rows(r), cols(c), ld(stride) {
+    constexpr mat_view(P p, std::size_t r, std::size_t c, std::size_t stride)
+        : data(std::move(p)), rows(r), cols(c), ld(stride) {
         expects_shape(r <= 1 || stride >= c, "mat_view: leading dimension shorter than a row");
     }
-    constexpr mat_view(P p, std::size_t r, std::size_t c) : mat_view(p, r, c, c) {}
-    template <other_pointer_to<P> Q> constexpr mat_view(mat_view<Q> m) : mat_view(m.data, m.rows, m.cols, m.ld) {}
+    constexpr mat_view(P p, std::size_t r, std::size_t c) : mat_view(std::move(p), r, c, c) {}
+    template <other_pointer_to<P> Q>
+    constexpr mat_view(mat_view<Q> m) : mat_view(std::move(m.data), m.rows, m.cols, m.ld) {}
     /// \throws shape_error
     [[nodiscard]] constexpr vec_view<P> row(std::size_t i) const {
         expects_shape(i < rows, "mat_view::row: out of range");

@@ -28,7 +28,7 @@ struct similarity_matrix {
     std::size_t rows = 0, cols = 0;
     std::vector<float> values; ///< row-major
     [[nodiscard]] float operator()(std::size_t i, std::size_t j) const { return values[i * cols + j]; }
-    [[nodiscard]] mat_view<float const *> view() const noexcept { return {values.data(), rows, cols}; }
+    [[nodiscard]] mat_view<float const *> view() const { return {values.data(), rows, cols}; }
 };
 
 struct similarity_options {

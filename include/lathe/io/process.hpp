@@ -11,7 +11,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-extern "C" char ** environ; // POSIX leaves the declaration to the program
+extern "C" char ** environ; // POSIX leaves the declaration to the program. NOLINT(readability-redundant-declaration)
 
 LATHE_NAMESPACE_BEGIN
 namespace io {
@@ -129,6 +129,7 @@ public:
         expects_option(!argv.empty(), "command", "no words", "a program and its arguments");
         name_ = argv.front();
         std::vector<char *> words;
+        words.reserve(argv.size() + 1);
         for (auto const & word : argv)
             words.push_back(const_cast<char *>(word.c_str()));
         words.push_back(nullptr);

@@ -82,6 +82,7 @@ public:
     [[nodiscard]] checkpoint & source(std::size_t k) const { return k == models_.size() ? *base_ : *models_[k]; }
     [[nodiscard]] std::vector<tensor_info> output() const {
         std::vector<tensor_info> all;
+        all.reserve(rows_.size());
         for (auto const & r : rows_)
             all.push_back(r.info);
         return all;

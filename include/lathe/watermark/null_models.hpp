@@ -266,7 +266,7 @@ public:
     [[nodiscard]] rank_automaton const & automaton() const noexcept { return shared_->automaton; }
     [[nodiscard]] rank_chain const & chain() const noexcept { return shared_->chain; }
     /// The law for n sentences after the first; valid as long as this object or a copy.
-    hit_law const & law(std::size_t n) const {
+    [[nodiscard]] hit_law const & law(std::size_t n) const {
         auto & laws = shared_->laws;
         auto at = laws.find(n);
         if (at == laws.end())
@@ -287,7 +287,7 @@ public:
     explicit binomial_null(double gamma) : gamma_{gamma} {
         expects_option(gamma >= 0 && gamma <= 1, "gamma", std::to_string(gamma), "a number from 0 to 1");
     }
-    hit_law const & law(std::size_t n) const {
+    [[nodiscard]] hit_law const & law(std::size_t n) const {
         auto at = laws_->find(n);
         if (at == laws_->end())
             at = laws_->emplace(n, binomial_law(n, gamma_)).first;
