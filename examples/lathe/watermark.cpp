@@ -7,6 +7,7 @@
 #include "watermark_model.hpp"
 #include "watermark_report.hpp"
 
+#include <lathe/core/decimal.hpp>
 #include <lathe/evaluate/text_quality.hpp>
 #include <lathe/io/npy.hpp>
 #include <lathe/io/process_lines.hpp>
@@ -769,14 +770,12 @@ struct attack {
 attack parse_attack(std::string const & text) {
     auto const colon = std::min(text.find(':'), text.size());
     auto const kind = lathe::reflect::enumerator_named<attack_kind>(text.substr(0, colon));
-    double rate = 0;
-    auto const * const end = text.data() + text.size();
-    auto const [stop, problem] = std::from_chars(text.data() + std::min(colon + 1, text.size()), end, rate);
-    if (!kind || *kind == attack_kind::none || problem != std::errc{} || stop != end || !(rate >= 0 && rate < 1))
+    auto const rate = lathe::parse_decimal(std::string_view{text}.substr(std::min(colon + 1, text.size())));
+    if (!kind || *kind == attack_kind::none || !rate || !(*rate >= 0 && *rate < 1))
         throw usage_error{"--attack: found '" + text
                           + "', expected word_deletion, truncation, sentence_deletion, sentence_swap or copy_paste, a "
                             "colon and a rate from 0 to below 1"};
-    return {*kind, rate};
+    return {*kind, *rate};
 }
 
 /// Rows of sentences that were chosen, of one document and, where some come from there, of another.

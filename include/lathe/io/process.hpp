@@ -11,7 +11,8 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-extern "C" char ** environ; ///< the environment of programs that are run; POSIX leaves the declaration to the program
+/// The environment of programs that are run; POSIX leaves the declaration to the program.
+extern "C" char ** environ; // NOLINT(readability-redundant-declaration)
 
 LATHE_NAMESPACE_BEGIN
 namespace io {
@@ -134,6 +135,7 @@ public:
         expects_option(!argv.empty(), "command", "no words", "a program and its arguments");
         name_ = argv.front();
         std::vector<char *> words;
+        words.reserve(argv.size() + 1);
         for (auto const & word : argv)
             words.push_back(const_cast<char *>(word.c_str()));
         words.push_back(nullptr);

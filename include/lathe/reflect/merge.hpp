@@ -51,7 +51,7 @@ template <> struct codec<merge::schedule> {
                 read_choice(j[i], choices[i], std::string{path} + "[" + std::to_string(i) + "]");
             s = std::move(choices);
         } else if (j.is_number() || (j.is_array() && !j.empty()))
-            std::visit([&](auto && v) { s = std::move(v); }, read_nodes(j, path));
+            std::visit([&]<class V>(V && v) { s = std::forward<V>(v); }, read_nodes(j, path));
         else
             reject(path, j,
                    "a number, a list of numbers, a list of {filter, value}, or an object from names to numbers");
