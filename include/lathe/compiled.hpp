@@ -1,7 +1,7 @@
 #pragma once
 /// \file  The methods of the registry compiled once for each backend and precision, apart from the programs that call
 ///        them: what is declared here is defined in compiled/definitions.hpp and instantiated by compiled/*.cpp, which
-///        CMake builds as lathe_compiled_<backend>. What a caller brings is type-erased: a call through a
+///        CMake builds as lathe::compiled_<backend> (docs/using.md). What a caller brings is type-erased: a call through a
 ///        std::function for each evaluation, step or window.
 #include <lathe/merge/quadratic.hpp>
 #include <lathe/registry.hpp>
