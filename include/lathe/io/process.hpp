@@ -28,7 +28,8 @@ struct process_error : error {
     std::string output; ///< the last lines it wrote to its standard output and error
 };
 
-/// A fresh folder for files of this process alone, removed with all it holds.
+/// A fresh folder for files of this process alone, removed with all it holds. Its name is "lathe-", the number of the
+/// process, and six letters: what a process that was killed has left can be told.
 class scratch_folder {
     std::filesystem::path path_;
 
@@ -39,7 +40,7 @@ public:
         auto const in = parent.empty() ? std::filesystem::temp_directory_path(code) : parent;
         if (code)
             fail(in, "find the folder for temporary files", code.value());
-        auto name = (std::filesystem::absolute(in) / "lathe-XXXXXX").string();
+        auto name = (std::filesystem::absolute(in) / ("lathe-" + std::to_string(::getpid()) + "-XXXXXX")).string();
         if (::mkdtemp(name.data()) == nullptr)
             fail(name, "create", errno);
         path_ = name;
