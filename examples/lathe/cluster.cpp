@@ -49,7 +49,7 @@ BOOST_HANA_ADAPT_STRUCT(lathe_cli::partition_settings, centres, fuzzifier, metri
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::partition_settings> = lathe::reflect::help_table({
     {"centres", "a .npy file with centres, as lathe cluster fit writes it"},
-    {"fuzzifier", "that they were fitted with"},
+    {"fuzzifier", "that they were fitted with, above 1"},
     {"metric", "that they were fitted with"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::predict_settings, output);

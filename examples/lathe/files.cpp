@@ -4,6 +4,7 @@
 
 #include <lathe/random/sha256.hpp>
 
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>

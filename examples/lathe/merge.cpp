@@ -110,6 +110,9 @@ method_entry const & method_named(std::string const & name) {
         known.push_back(m.name);
     throw usage_error{"'" + name + "': unknown method; " + lathe::reflect::suggestion(name, known)};
 }
+std::string summary_of(method_entry const & method) {
+    return std::string{method.summary} + (method.base_required ? " (needs --base)" : "");
+}
 bool has_option(method_entry const & method, std::string_view name) {
     return std::ranges::find(method.fields, name, &field_description::name) != method.fields.end();
 }
@@ -118,7 +121,7 @@ bool has_option(method_entry const & method, std::string_view name) {
 struct command_line {
     CLI::App * app;
     method_entry const * method; ///< none for `lathe merge` itself
-    option_flags settings, options;
+    option_flags settings, options, run;
     std::string config, options_file;
     bool print_config = false;
 
@@ -136,7 +139,10 @@ struct command_line {
             if (m->minimises)
                 settings.add(a, "Objective", describe<objective_settings>(), {.under = "objective"});
         }
-        settings.add(a, "Running", describe<run_settings>(), {.under = "run"});
+        run.add(a, "Running", describe<run_settings>());
+        settings.belong_to("settings");
+        options.belong_to("options");
+        run.belong_to("run");
         if (m != nullptr)
             a.add_option("--options", options_file, "read options of the method from a JSON file")
                 ->type_name("<file>")
@@ -209,6 +215,7 @@ merge_plan plan_of(command_line const & line) {
     if (!line.options_file.empty())
         layers.push_back(read_json_file(line.options_file));
     from_json(line.settings.given(), plan.settings);
+    from_json(json{{"run", line.run.given()}}, plan.settings);
     if (plan.method == nullptr) {
         if (plan.settings.models.empty())
             throw usage_error{"no method; lathe methods lists them"};
@@ -395,7 +402,7 @@ action add_merge(CLI::App & app) {
     auto lines = std::make_shared<std::deque<command_line>>();
     lines->emplace_back(sub, nullptr);
     for (auto const & method : methods()) {
-        auto & own = *sub.add_subcommand(std::string{method.name}, std::string{method.summary});
+        auto & own = *sub.add_subcommand(std::string{method.name}, summary_of(method));
         if (auto name = std::string{method.name}; name.find('_') != name.npos) {
             std::ranges::replace(name, '_', '-');
             own.alias(name);
@@ -443,11 +450,7 @@ action add_methods(CLI::App & app) {
             width = std::max(width, m.name.size());
         std::string text;
         for (auto const & m : methods())
-            text.append(m.name)
-                .append(width + 2 - m.name.size(), ' ')
-                .append(m.summary)
-                .append(m.base_required ? " (needs --base)" : "")
-                .append("\n");
+            text.append(m.name).append(width + 2 - m.name.size(), ' ').append(summary_of(m)).append("\n");
         print(text + "\nlathe merge METHOD --help lists the options of a method.\n");
         return 0;
     };

@@ -7,6 +7,7 @@
 #include "watermark_model.hpp"
 #include "watermark_report.hpp"
 
+#include <lathe/core/decimal.hpp>
 #include <lathe/evaluate/text_quality.hpp>
 #include <lathe/io/npy.hpp>
 #include <lathe/io/process_lines.hpp>
@@ -60,7 +61,8 @@ BOOST_HANA_ADAPT_STRUCT(lathe_cli::calibrate_settings, output, fit_share, centre
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::calibrate_settings> = lathe::reflect::help_table({
     {"output", "a .safetensors file for everything that detection and sampling need but the key"},
-    {"fit_share", "of the documents, that centres, intervals and radii are fitted on; p-values are calibrated on the "
+    {"fit_share", "of the documents, from 0 to below 1, that centres, intervals and radii are fitted on; p-values are "
+                  "calibrated on the "
                   "others. 0 where nothing is to be fitted"},
     {"centres", "cohemark, k_semstamp: a .npy file of centres to take in the place of fitted ones"},
     {"longest", "sentences that scores are kept of; longer documents are judged by their beginning"},
@@ -71,12 +73,13 @@ template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::model_settings> = lathe::reflect::help_table({
     {"watermark", "a file that lathe watermark calibrate wrote"},
     {"key", "of keyed_cohemark; semstamp and k_semstamp: the prime, 15485863 unless given"},
-    {"prompt_sentences", "at the beginning of each document, which are not judged; the last of them is judged by"},
+    {"prompt_sentences",
+     "at the beginning of each document, which are not judged, at least 1; the last of them is judged by"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::detect_settings, rate, decide, html);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::detect_settings> = lathe::reflect::help_table({
-    {"rate", "of false positives: a document is called marked if its p-value is at most that"},
+    {"rate", "of false positives, between 0 and 1: a document is called marked if its p-value is at most that"},
     {"decide", "which evidence decides; unless given, key for keyed_cohemark, else conformal"},
     {"html", "write a page that shows every sentence of every document"},
 });
@@ -87,13 +90,14 @@ inline constexpr auto lathe::reflect::help<lathe_cli::sample_settings> = lathe::
     {"output", "a .jsonl file for the marked texts"},
     {"corpus", "documents that candidates are drawn from: what follows similar sentences"},
     {"process", "a line for the shell: a program that answers each JSON line with one, see docs/watermarking.md"},
-    {"temperature", "corpus: of the similarity of sentences"},
+    {"temperature", "corpus: of the similarity of sentences, above 0"},
     {"timeout", "process: seconds for an answer; 0 waits for ever"},
-    {"sentences", "at most so many after the prompt"},
-    {"max_trials", "candidates for one sentence; unless given, as published for the method"},
+    {"sentences", "at most so many after the prompt, at least 1"},
+    {"max_trials", "candidates for one sentence, at least 1; unless given, as published for the method"},
     {"at_budget", "what happens when they are used up; unless given, as published for the method"},
-    {"margin", "candidates of less confidence are turned down; unless given, as published for the method"},
-    {"batch", "candidates asked for at once"},
+    {"margin",
+     "candidates of less confidence, not below 0, are turned down; unless given, as published for the method"},
+    {"batch", "candidates asked for at once, at least 1"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::evaluate_settings, marked, marked_lengths, attack, level);
 template <>
@@ -102,7 +106,7 @@ inline constexpr auto lathe::reflect::help<lathe_cli::evaluate_settings> = lathe
     {"marked_lengths", "of embeddings: --lengths of the marked documents"},
     {"attack", "word_deletion, truncation, sentence_deletion, sentence_swap or copy_paste, a colon and a rate; may be "
                "repeated"},
-    {"level", "of confidence intervals"},
+    {"level", "of confidence intervals, between 0 and 1"},
 });
 
 namespace lathe_cli {
@@ -817,14 +821,12 @@ struct attack {
 attack parse_attack(std::string const & text) {
     auto const colon = std::min(text.find(':'), text.size());
     auto const kind = lathe::reflect::enumerator_named<attack_kind>(text.substr(0, colon));
-    double rate = 0;
-    auto const * const end = text.data() + text.size();
-    auto const [stop, problem] = std::from_chars(text.data() + std::min(colon + 1, text.size()), end, rate);
-    if (!kind || *kind == attack_kind::none || problem != std::errc{} || stop != end || !(rate >= 0 && rate < 1))
+    auto const rate = lathe::parse_decimal(std::string_view{text}.substr(std::min(colon + 1, text.size())));
+    if (!kind || *kind == attack_kind::none || !rate || !(*rate >= 0 && *rate < 1))
         throw usage_error{"--attack: found '" + text
                           + "', expected word_deletion, truncation, sentence_deletion, sentence_swap or copy_paste, a "
                             "colon and a rate from 0 to below 1"};
-    return {*kind, rate};
+    return {*kind, *rate};
 }
 
 /// Rows of sentences that were chosen, of one document and, where some come from there, of another.
