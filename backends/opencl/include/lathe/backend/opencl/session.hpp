@@ -51,27 +51,22 @@ inline std::mutex & product_mutex() {
     return mutex;
 }
 
-/// A share of what CLBlast keeps. It holds every context that it has compiled for, some 3 MiB each, for ever. Let go is
-/// all of it at once, which is compiled anew where it is wanted again: when no session is left, and after some ended.
+/// CLBlast keeps every context that it has compiled for, some 3 MiB each, for ever, and can only let go of all at once,
+/// which is compiled anew where it is wanted again: done when some sessions have ended.
 class product_share {
     static constexpr std::size_t worthwhile = 16;
-    static inline std::size_t alive_ = 0, ended_ = 0; // under product_mutex
+    static inline std::size_t ended_ = 0; // since then; under product_mutex
 
 public:
-    /// One more session.
-    product_share() {
-        std::lock_guard const lock{product_mutex()};
-        ++alive_;
-    }
+    product_share() = default;
     product_share(product_share const &) = delete;
     product_share & operator=(product_share const &) = delete;
-    /// One less; the last lets go.
+    /// A session ends.
     ~product_share() {
         std::lock_guard const lock{product_mutex()};
-        ++ended_;
-        if (--alive_ == 0 && ended_ >= worthwhile) {
+        if (++ended_ == worthwhile) {
             ended_ = 0;
-            static_cast<void>(clblast::ClearCache()); // a status that it always succeeds with
+            static_cast<void>(clblast::ClearCache()); // which cannot fail
         }
     }
 };
