@@ -10,9 +10,13 @@ home="$work/a home"
 limit=300
 
 fail() { echo "FAIL newcomer: $*" && exit 1; }
-git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { echo "SKIPPED newcomer: this is no clone, what is tracked is unknown" && exit; }
 rm -rf "$work" && mkdir -p "$clone" "$home"
-git ls-files -z | xargs -0 cp --parents --no-dereference -t "$clone"
+if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+    git ls-files -z | xargs -0 cp --parents --no-dereference -t "$clone"
+else
+    echo "newcomer: this is no clone, or not ours: all files are taken for tracked ones"
+    find . \( -path ./build -o -path ./.git \) -prune -o -type f -print0 | xargs -0 cp --parents --no-dereference -t "$clone"
+fi
 
 alone=()
 if unshare --net --map-root-user true 2>/dev/null; then
