@@ -45,7 +45,7 @@ template <real T> struct packet_mask {
     std::array<typename registers<T>::mask, packet_registers> r; ///< lanes that hold have all bits set, others none
 
     /// `yes` in lanes that hold, `no` in the others.
-    [[gnu::always_inline]] packet<T> select(packet<T> const & yes, packet<T> const & no) const {
+    [[nodiscard, gnu::always_inline]] packet<T> select(packet<T> const & yes, packet<T> const & no) const {
         return per_register<packet<T>>([](auto m, auto x, auto y) { return m ? x : y; }, *this, yes, no);
     }
     /// Bit i is set where lane i is.

@@ -4,6 +4,7 @@
 #include <lathe/core/pointer.hpp>
 
 #include <span>
+#include <utility>
 
 LATHE_NAMESPACE_BEGIN
 
@@ -17,10 +18,11 @@ template <device_pointer P> struct vec_view {
     P data;                            ///< element 0
     std::size_t n;                     ///< elements
     /// `count` elements from p on; not checked, not owned.
-    constexpr vec_view(P p, std::size_t count) : data(p), n(count) {}
+    constexpr vec_view(P p, std::size_t count) : data(std::move(p)), n(count) {}
     /// vec_view<T*> to vec_view<T const*>, for any fancy pointer.
     template <other_pointer_to<P> Q>
-    constexpr vec_view(vec_view<Q> v) : data(v.data), n(v.n) {} // (): braces would elide into an aggregate pointer
+    constexpr vec_view(vec_view<Q> v)
+        : data(std::move(v.data)), n(v.n) {} // (): braces would elide into an aggregate pointer
     /// Elements, as in std::span.
     [[nodiscard]] constexpr std::size_t size() const noexcept { return n; }
     /// Elements [first, first + count). \throws shape_error if there are no such
@@ -38,13 +40,15 @@ template <device_pointer P> struct mat_view {
         cols,                          ///< elements of a row
         ld;                            ///< elements from the beginning of a row to that of the next
     /// \throws shape_error if the leading dimension is shorter than a row
-    constexpr mat_view(P p, std::size_t r, std::size_t c, std::size_t stride) : data(p), rows(r), cols(c), ld(stride) {
+    constexpr mat_view(P p, std::size_t r, std::size_t c, std::size_t stride)
+        : data(std::move(p)), rows(r), cols(c), ld(stride) {
         expects_shape(r <= 1 || stride >= c, "mat_view: leading dimension shorter than a row");
     }
     /// Rows without gaps.
-    constexpr mat_view(P p, std::size_t r, std::size_t c) : mat_view(p, r, c, c) {}
+    constexpr mat_view(P p, std::size_t r, std::size_t c) : mat_view(std::move(p), r, c, c) {}
     /// mat_view<T *> to mat_view<T const *>.
-    template <other_pointer_to<P> Q> constexpr mat_view(mat_view<Q> m) : mat_view(m.data, m.rows, m.cols, m.ld) {}
+    template <other_pointer_to<P> Q>
+    constexpr mat_view(mat_view<Q> m) : mat_view(std::move(m.data), m.rows, m.cols, m.ld) {}
     /// Row i. \throws shape_error if there is none
     [[nodiscard]] constexpr vec_view<P> row(std::size_t i) const {
         expects_shape(i < rows, "mat_view::row: out of range");

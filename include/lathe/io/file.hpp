@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -291,13 +292,16 @@ class staged_file {
 
     static file create_beside(std::filesystem::path const & target) {
         for (;;) // a name left by a process that was killed is passed over
-            if (auto created = file::create_new(prefix(folder_of(target)) + std::to_string(names_++) + ".tmp"))
+            if (auto created = file::create_new(prefix(folder_of(target)) + std::to_string(names_++) + ".tmp")) {
+                static_cast<void>(::flock(created->descriptor(), LOCK_EX | LOCK_NB)); // goes with the process
                 return std::move(*created);
+            }
     }
 
 public:
     /// Staged files of this process in a folder have this name, a number below names_taken(), and ".tmp": for signal
-    /// handlers, which must remove them without help from here.
+    /// handlers, which must remove them without help from here. They are locked (flock) until they are closed, where
+    /// the file system can: whoever finds one can tell whether somebody writes it, on any machine and in any container.
     static std::string prefix(std::filesystem::path const & folder) {
         return (folder / (".lathe-" + std::to_string(::getpid()) + '-')).string();
     }

@@ -11,7 +11,8 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-extern "C" char ** environ; ///< the environment of programs that are run; POSIX leaves the declaration to the program
+/// The environment of programs that are run; POSIX leaves the declaration to the program.
+extern "C" char ** environ; // NOLINT(readability-redundant-declaration)
 
 LATHE_NAMESPACE_BEGIN
 namespace io {
@@ -27,7 +28,8 @@ struct process_error : error {
     std::string output; ///< the last lines it wrote to its standard output and error
 };
 
-/// A fresh folder for files of this process alone, removed with all it holds.
+/// A fresh folder for files of this process alone, removed with all it holds. Its name is "lathe-", the number of the
+/// process, and six letters: what a process that was killed has left can be told.
 class scratch_folder {
     std::filesystem::path path_;
 
@@ -38,7 +40,7 @@ public:
         auto const in = parent.empty() ? std::filesystem::temp_directory_path(code) : parent;
         if (code)
             fail(in, "find the folder for temporary files", code.value());
-        auto name = (std::filesystem::absolute(in) / "lathe-XXXXXX").string();
+        auto name = (std::filesystem::absolute(in) / ("lathe-" + std::to_string(::getpid()) + "-XXXXXX")).string();
         if (::mkdtemp(name.data()) == nullptr)
             fail(name, "create", errno);
         path_ = name;
@@ -134,6 +136,7 @@ public:
         expects_option(!argv.empty(), "command", "no words", "a program and its arguments");
         name_ = argv.front();
         std::vector<char *> words;
+        words.reserve(argv.size() + 1);
         for (auto const & word : argv)
             words.push_back(const_cast<char *>(word.c_str()));
         words.push_back(nullptr);

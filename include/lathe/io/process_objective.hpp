@@ -1,6 +1,7 @@
 #pragma once
 /// \file  Another program as an objective: it is given the parameters in a file, and leaves its loss and gradient in
 /// files.
+#include <lathe/core/decimal.hpp>
 #include <lathe/core/parameters.hpp>
 #include <lathe/io/process.hpp>
 #include <lathe/io/safetensors.hpp>
@@ -44,9 +45,9 @@ class loss_reader final : public json_events {
     void on_other(std::string_view kind, std::string const & written) override {
         if (!wanted_)
             return;
-        if (kind != "number")
+        loss = kind == "number" ? parse_decimal(written) : std::nullopt;
+        if (!loss)
             reject(label_, "loss", printable(written), "a number");
-        loss = std::strtod(written.c_str(), nullptr);
     }
 
 public:

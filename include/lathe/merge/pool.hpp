@@ -90,6 +90,7 @@ public:
     /// The tensors of the result: for checkpoint_sink::begin.
     [[nodiscard]] std::vector<tensor_info> output() const {
         std::vector<tensor_info> all;
+        all.reserve(rows_.size());
         for (auto const & r : rows_)
             all.push_back(r.info);
         return all;

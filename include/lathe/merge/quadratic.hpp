@@ -123,7 +123,8 @@ public:
                 else
                     ops::map<T>(be, kernels::fisher_difference, g_here, w, read(be, fisher_, i, first, count), x_here,
                                 y);
-                ops::reduce<T>(be, kernels::product_with_difference, std::span{&total, 1}, cvec<B, T>(g_here), x_here, y);
+                ops::reduce<T>(be, kernels::product_with_difference, std::span{&total, 1}, cvec<B, T>(g_here), x_here,
+                               y);
             });
         }
         return total / 2;

@@ -392,6 +392,7 @@ template <class B, real T> class ties_recipe {
             return;
         }
         std::vector<std::uint64_t> ranks;
+        ranks.reserve(counts.size());
         for (auto const c : counts)
             ranks.push_back(n - c + 1);
         status_ = trim_.look(be, for_each, n, ranks, counts);

@@ -1,12 +1,12 @@
 #pragma once
 /// \file  Option structs and results as JSON, and descriptions of options for programs and documents.
+#include <lathe/core/decimal.hpp>
 #include <lathe/core/error.hpp>
 #include <lathe/reflect/fields.hpp>
 #include <lathe/reflect/suggest.hpp>
 
 #include <nlohmann/json.hpp>
 
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -90,10 +90,8 @@ struct codec<T> {
     }
     /// A finite number; other text is passed on as a string, for read() to reject.
     static json parse(std::string_view text) {
-        double v = 0;
-        auto const [end, problem] = std::from_chars(text.data(), text.data() + text.size(), v);
-        return problem == std::errc{} && end == text.data() + text.size() && std::isfinite(v) ? json(v)
-                                                                                              : json(std::string{text});
+        auto const v = parse_decimal(text);
+        return v ? json(*v) : json(std::string{text});
     }
 };
 

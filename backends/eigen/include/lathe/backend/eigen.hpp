@@ -110,7 +110,7 @@ public:
         matrix m = as_eigen(a).template cast<double>();
         m.diagonal().array() += ridge;
         Eigen::VectorXd const diagonal = m.diagonal();
-        Eigen::LLT<matrix, Eigen::Lower> const solver(std::move(m));
+        Eigen::LLT<Eigen::Ref<matrix>, Eigen::Lower> const solver(m); // in its place
         if (solver.info() != Eigen::Success || !(diagonal.minCoeff() > 0))
             return 0;
         matrix y = o == op::none ? matrix(as_eigen(x).template cast<double>())

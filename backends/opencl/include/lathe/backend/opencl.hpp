@@ -114,6 +114,11 @@ public:
 
     /// Those there are, in the order of the indices that name them. \throws device_error
     [[nodiscard]] static std::vector<opencl::device> devices() { return opencl::devices(); }
+    /// The device that the constructor takes for these words, and nothing made on it. \throws device_error,
+    /// option_error
+    [[nodiscard]] static opencl::device chosen_device(std::string_view wanted = {}) {
+        return opencl::choose_device(wanted);
+    }
 
     /// Another queue on the same context, for another thread. What one writes the other may read after a sync.
     [[nodiscard]] opencl_backend fork() const { return {options_, session_, new_queue(*session_)}; }

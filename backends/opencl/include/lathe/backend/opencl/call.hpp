@@ -215,7 +215,7 @@ public:
     }
 
     /// Writes down that element i of slot k is read. \returns its value
-    [[gnu::noinline]] written read(std::size_t k) const { return {tracer::current().value_of(load(k))}; }
+    [[nodiscard, gnu::noinline]] written read(std::size_t k) const { return {tracer::current().value_of(load(k))}; }
 
     /// What the kernel sees of a list.
     class items {
