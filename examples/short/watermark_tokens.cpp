@@ -55,7 +55,7 @@ int main(int argc, char ** argv) try {
     lathe::eigen_backend backend;
     std::vector<float> logits(model.words.size());
     for (bool const marked : {false, true}) {
-        std::vector<w::token> tokens{0}; // the prompt: the first word of the text
+        std::vector<w::token> tokens(1); // the prompt: token 0, the first word of the text
         for (lathe::random::uniform_stream const u{7}; tokens.size() != 200;) {
             model(tokens.back(), logits);
             if (w::token_context const context{tokens, 1}; marked)
