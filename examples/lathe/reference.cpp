@@ -4,6 +4,7 @@
 #include "flags.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace lathe_cli {
 
@@ -151,11 +152,12 @@ struct shared_rows {
             auto const n = entry.second.size();
             return n < 2 || (n < all.size() && n < 4);
         });
-        for (std::size_t i = 0; i != rows.size(); ++i) // groups and users together, in the order of their first rows
-            std::stable_partition(rows.begin() + static_cast<std::ptrdiff_t>(i) + 1, rows.end(),
-                                  [&](auto const & other) {
-                return other.first.group == rows[i].first.group && other.second == rows[i].second;
+        for (auto & entry : std::exchange(rows, {})) { // those of one group and the same users together
+            auto const last = std::find_if(rows.rbegin(), rows.rend(), [&](auto const & other) {
+                return other.first.group == entry.first.group && other.second == entry.second;
             });
+            rows.insert(last == rows.rend() ? rows.end() : last.base(), std::move(entry));
+        }
     }
     [[nodiscard]] std::vector<row> without(std::vector<row> own) const {
         std::erase_if(own, [&](row const & r) {
