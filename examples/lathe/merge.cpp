@@ -334,13 +334,16 @@ int run_plan(merge_plan const & plan) {
     writing.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0;
     writing.metadata = metadata_of(from, pool.reference().metadata());
     lathe::io::safetensors_writer sink(target, writing);
-    overflow_watch watched(sink, s.overflow);
+    overflow_count infinite(s.overflow);
+    overflow_watch watched(sink, infinite);
 
     auto notes = plan.notes;
     if (auto const note = note_on_copies(pool); !note.empty())
         notes.push_back(note);
     auto const output_folder = lathe::io::folder_of(lathe::io::checkpoint_files{target}.single);
     if (auto note = note_on_abandoned(output_folder); !note.empty())
+        notes.push_back(std::move(note));
+    if (auto note = s.objective.objective_command.empty() ? std::string{} : note_on_abandoned_exchange(); !note.empty())
         notes.push_back(std::move(note));
     std::uint64_t bytes = 0;
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
@@ -355,7 +358,7 @@ int run_plan(merge_plan const & plan) {
     auto const result = run(plan.method->name, {pool, file_list, watched, plan.options, s.run.threads,
                                                 backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
-    if (auto const note = watched.note(); !note.empty() && !s.run.quiet)
+    if (auto const note = infinite.note(); !note.empty() && !s.run.quiet)
         print_note(note);
 
     auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);
@@ -378,7 +381,7 @@ int run_plan(merge_plan const & plan) {
         report["output"] = {{"path", *s.output},
                             {"tensors", pool.rows().size()},
                             {"bytes", written},
-                            {"infinite_elements", watched.elements()}, // before they were saturated
+                            {"infinite_elements", infinite.elements()}, // before they were saturated
                             {"side_files", copied}};
         report["arithmetic"] = pool.wants_double() ? "F64" : "F32";
         report["timing"] = timing;

@@ -109,6 +109,8 @@ if command -v clang++-19 >/dev/null && clang++-19 -std=c++20 -stdlib=libc++ -fsy
     echo "==> libc++"
     quietly "compile with libc++" "${libcxx[@]}" tests/consumers/main.cpp -o "$work/with_libcxx"
     quietly "run" "$work/with_libcxx"
+    (cd include && printf '#include <%s>\n' lathe/registry.hpp lathe/reflect/*.hpp) > "$work/reflect.cpp"
+    quietly "registry and reflect with libc++" "${libcxx[@]}" -fsyntax-only "$work/reflect.cpp"
 else
     echo "consumers: clang++-19 with libc++ is not installed and was not asked"
     quietly "what is declared is defined" "$compiler" "${plain[@]}" -fsyntax-only "$work/forward.cpp"

@@ -63,13 +63,14 @@ std::vector<adapter<B, T>> melora(B & be, std::size_t outputs, std::size_t input
     std::uint64_t first = 0;
     for (std::size_t i = 0; i != p; ++i) {
         auto const r = options.ranks[i];
+        auto const columns = inputs / p;
         auto & block =
-            out.emplace_back(be, outputs / p, inputs / p, r,
+            out.emplace_back(be, outputs / p, columns, r,
                              scaling_of(options.alphas[options.alphas.size() == 1 ? 0 : i], r, scaling_rule::lora));
-        fill_uniform(be, 1 / std::sqrt(static_cast<double>(inputs / p)),
+        fill_uniform(be, 1 / std::sqrt(static_cast<double>(columns)),
                      random::uniform_stream{options.seed, purposes::a, first}, block.a_elements.view());
         ops::fill(be, T(0), block.b_elements.view());
-        first += r * (inputs / p);
+        first += r * columns;
     }
     return out;
 }

@@ -43,7 +43,7 @@ struct quantised {
     /// Element i, row after row, dequantised.
     [[nodiscard]] double operator[](std::size_t i) const {
         auto const scale = scales[i / block()];
-        return kind == quantisation::nf4 ? scale * nf4_values[static_cast<std::size_t>(codes[i])]
+        return kind == quantisation::nf4 ? scale * nf4_values[static_cast<unsigned char>(codes[i])]
                                          : scale * codes[i] / 127;
     }
 };

@@ -165,7 +165,8 @@ inline std::optional<std::size_t> led_rank(std::size_t outputs, std::size_t inpu
     expects_option(rank > 0 && std::isfinite(rank), "rank", std::to_string(rank), "a positive number");
     if (outputs + inputs == 0)
         return std::nullopt;
-    auto const limit = static_cast<double>(outputs * inputs / (outputs + inputs));
+    auto const most = outputs * inputs / (outputs + inputs);
+    auto const limit = static_cast<double>(most);
     auto const wanted = std::floor(rank < 1 ? limit * rank : rank);
     if (wanted < 1 || limit <= wanted)
         return std::nullopt;

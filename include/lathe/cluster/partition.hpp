@@ -42,7 +42,8 @@ class fuzzy_rule {
         for (auto p = power_;;) {
             if ((p & 1) != 0)
                 product = product * base;
-            if ((p >>= 1) == 0)
+            p >>= 1;
+            if (p == 0)
                 return product;
             base = base * base;
         }

@@ -35,7 +35,7 @@ struct similarity_matrix {
     /// Similarity of entry i of the first list and entry j of the second.
     [[nodiscard]] float operator()(std::size_t i, std::size_t j) const { return values[i * cols + j]; }
     /// The values as a matrix.
-    [[nodiscard]] mat_view<float const *> view() const noexcept { return {values.data(), rows, cols}; }
+    [[nodiscard]] mat_view<float const *> view() const { return {values.data(), rows, cols}; }
 };
 
 /// Options of similarities().

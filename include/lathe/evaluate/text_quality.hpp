@@ -323,7 +323,7 @@ class porter_stemmer {
     static void plurals(std::string & w) {
         static constexpr ending all[] = {{"sses", "ss"}, {"ies", "i"}, {"ss", "ss"}, {"s", ""}};
         if (w.size() == 4 && w.ends_with("ies"))
-            w = w.substr(0, 3);
+            w.resize(3);
         else
             replace(w, all, [](auto, auto) { return true; });
     }

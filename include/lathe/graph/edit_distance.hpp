@@ -3,6 +3,7 @@
 #include <lathe/graph/matching.hpp>
 
 #include <bit>
+#include <cmath>
 #include <optional>
 
 LATHE_NAMESPACE_BEGIN
@@ -226,7 +227,7 @@ template <class F>
                                         std::span<vertex const> start, edit_options const & options = {}) {
     constexpr double unit = 0x1p25;
     constexpr auto forbidden = std::int64_t{1} << 52; // more than graphs of 64 vertices cost
-    auto const whole = [](double x) { return static_cast<std::int64_t>(x * (unit / 2) + 0.5) * 2; };
+    auto const whole = [](double x) { return std::int64_t{std::llround(x * (unit / 2))} * 2; };
     auto const expects_cost = [](double x, char const * name) {
         expects_option(x >= 0 && x <= 1024, name, std::to_string(x), "a number from 0 to 1024");
     };

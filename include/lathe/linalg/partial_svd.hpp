@@ -553,7 +553,8 @@ public:
             explore();
             for (bool moved = true; moved;) {
                 residuals_.assign(1, 0.08 * (squares_.back() - squares_[0])); // about how far a value may still fall
-                if ((moved = move_shift()))
+                moved = move_shift();
+                if (moved)
                     explore();
             }
         }

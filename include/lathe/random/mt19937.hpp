@@ -35,8 +35,8 @@ private:
     static exponents const & lower_terms() {
         static exponents const terms = [] {
             std::vector<bool> p(degree + 1);
-            auto const add = [&](unsigned power, std::size_t shift) { // x^shift (x^623 + x^396)^power
-                for (unsigned k = 0; k <= power; ++k)
+            auto const add = [&](std::size_t power, std::size_t shift) { // x^shift (x^623 + x^396)^power
+                for (std::size_t k = 0; k <= power; ++k)
                     if ((k & (power - k)) == 0) // the binomial is odd
                         p[shift + 623 * k + 396 * (power - k)] = !p[shift + 623 * k + 396 * (power - k)];
             };

@@ -19,7 +19,9 @@ namespace reflect {
 
 /// A number, a list of numbers, a list of {"filter": ..., "value": ...}, or an object from names of tensors to numbers.
 template <> struct codec<merge::schedule> {
-    using schedule = merge::schedule;
+    using schedule = merge::schedule; ///< the value
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::other;
     static std::string type() { return "schedule"; }
     static json write(schedule const & s) {
@@ -49,11 +51,12 @@ template <> struct codec<merge::schedule> {
                 read_choice(j[i], choices[i], std::string{path} + "[" + std::to_string(i) + "]");
             s = std::move(choices);
         } else if (j.is_number() || (j.is_array() && !j.empty()))
-            std::visit([&](auto && v) { s = std::move(v); }, read_nodes(j, path));
+            std::visit([&]<class V>(V && v) { s = std::forward<V>(v); }, read_nodes(j, path));
         else
             reject(path, j,
                    "a number, a list of numbers, a list of {filter, value}, or an object from names to numbers");
     }
+    ///@}
     /// A number, numbers between commas (a gradient), or JSON.
     static json parse(std::string_view text) {
         if (text.starts_with('[') || text.starts_with('{'))
@@ -217,7 +220,8 @@ inline constexpr auto lathe::reflect::help<lathe::merge::kinship_search_options>
     {"mode", "kinship of all parameters, or the mean over the tensors"},
     {"explore", "whom the best model is merged with beside the top models"},
     {"merge", "how two models become one"},
-    {"merge_weights", "linear: of the two models, the better one first; their sum is not 0"},
+    {"merge_weights",
+     "linear: of the two models, the better one first (of two given ones, the one given first); their sum is not 0"},
     {"t", "slerp: 0 gives the first model, 1 the second"},
     {"max_gen", "generations at most, at least 1; the pairs of the given models are the first"},
     {"stop_kinship", "stop when the mean kinship of the top models exceeds this; the paper suggests 0.9"},

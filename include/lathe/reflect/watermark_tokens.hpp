@@ -189,9 +189,9 @@ namespace reflect {
 
 /// A detector of some method.
 struct any_token_detector {
-    std::string method;
-    json options; ///< all of them
-    watermark::model_use needs;
+    std::string method;         ///< its name in token_methods()
+    json options;               ///< all of them
+    watermark::model_use needs; ///< of the language model, for every text
     /// \see watermark::detect_all
     std::function<std::vector<watermark::token_detection>(thread_pool &, std::span<watermark::token_text const>)>
         detect;
@@ -199,7 +199,8 @@ struct any_token_detector {
 
 /// A method by its name.
 struct token_method {
-    std::string_view name, summary;
+    /// What make_token_detector calls it.
+    std::string_view name, summary;                   ///< what it does, in a few words
     watermark::model_use needs;                       ///< of the language model, for detection
     std::vector<field_description> (*describe)();     ///< its options
     any_token_detector (*make)(json const & options); ///< \throws option_error

@@ -94,6 +94,7 @@ public:
     /// Lengths that there are scores of, ascending.
     [[nodiscard]] std::vector<std::size_t> lengths() const {
         std::vector<std::size_t> all;
+        all.reserve(by_length_.size());
         for (auto const & [n, scores] : by_length_)
             all.push_back(n);
         return all;

@@ -276,7 +276,7 @@ public:
     /// As given.
     [[nodiscard]] rank_chain const & chain() const noexcept { return shared_->chain; }
     /// The law for n sentences after the first; valid as long as this object or a copy.
-    hit_law const & law(std::size_t n) const {
+    [[nodiscard]] hit_law const & law(std::size_t n) const {
         auto & laws = shared_->laws;
         auto at = laws.find(n);
         if (at == laws.end())
@@ -299,7 +299,7 @@ public:
         expects_option(gamma >= 0 && gamma <= 1, "gamma", std::to_string(gamma), "a number from 0 to 1");
     }
     /// The law for n sentences; valid as long as this object or a copy.
-    hit_law const & law(std::size_t n) const {
+    [[nodiscard]] hit_law const & law(std::size_t n) const {
         auto at = laws_->find(n);
         if (at == laws_->end())
             at = laws_->emplace(n, binomial_law(n, gamma_)).first;
