@@ -1,9 +1,16 @@
-// parse_workflow against the definition written down plainly: code points first, then what the regular expressions say,
-// without any care for time.
-#include <lathe/evaluate/workflow_text.hpp>
+// Readers of workflows under libFuzzer. The letters:
+//   w  WorFBench's text, held against the definition written down plainly: code points first, then what the regular
+//      expressions say, without any care for time
+//   j  JSON          e  the edges of a graph in JSON          d  DOT          g  what lies in the braces of a digraph
+// A graph that is accepted can be diagnosed.
+#include "fuzzing.hpp"
 
-#include <cstdio>
-#include <cstdlib>
+#include <lathe/evaluate/workflow_graph.hpp>
+#include <lathe/evaluate/workflow_text.hpp>
+#include <lathe/io/workflow_dot.hpp>
+#include <lathe/io/workflow_json.hpp>
+
+using namespace lathe_fuzz;
 
 namespace {
 
@@ -103,15 +110,32 @@ public:
     }
 };
 
+template <workflow_parser Parser> void read(Parser const & parser, std::string_view text) {
+    static_cast<void>(accepted([&] {
+        auto const graph = parser(text);
+        auto const found = diagnose(graph);
+        expect(found.sources.size() <= graph.labels.size(), "no more sources than vertices");
+    }));
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(unsigned char const * data, std::size_t size) {
-    std::string_view const text(reinterpret_cast<char const *>(data), size);
-    // What the fuzzer finds hard to guess comes for free.
-    for (auto const & whole : {std::string{text}, "Node (1,2)" + std::string{text}})
-        if (parse_workflow(whole) != plain_parser(whole).parse()) {
-            std::fprintf(stderr, "parse_workflow differs from the definition\n");
-            std::abort();
+    auto const [reader, text] = select(data, size);
+    switch (reader) {
+    case 'w':
+        // What the fuzzer finds hard to guess comes for free.
+        for (auto const & whole : {std::string{text}, "Node (1,2)" + std::string{text}}) {
+            expect(parse_workflow(whole) == plain_parser(whole).parse(), "a text is read as it is defined");
+            read(worfbench_parser{}, whole);
         }
-    return 0;
+        return 0;
+    case 'j': read(lathe::io::json_parser{}, text); return 0;
+    case 'e':
+        read(lathe::io::json_parser{}, "{\"nodes\": [\"a\", \"b\"], \"edges\": [" + std::string{text} + "]}");
+        return 0;
+    case 'd': read(lathe::io::dot_parser{}, text); return 0;
+    case 'g': read(lathe::io::dot_parser{}, "digraph {" + std::string{text} + "}"); return 0;
+    default: return -1;
+    }
 }
