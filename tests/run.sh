@@ -11,8 +11,8 @@ source tests/support/install_packages.sh
 started=$SECONDS
 
 install_packages "${build_packages[@]}" "${backend_packages[@]}" catch2 libbenchmark-dev libboost-graph-dev libicu-dev \
-    ccache clang-19 libclang-rt-19-dev clang-format-19 libc++-19-dev doxygen pkg-config dpkg-dev python3 python3-venv \
-    python3-torch git
+    ccache clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 cppcheck libc++-19-dev doxygen pkg-config dpkg-dev \
+    python3 python3-venv python3-torch git
 export CXX=${CXX:-g++}
 export LATHE_COMPILERS=${LATHE_COMPILERS:-g++ clang++-19}
 jobs=$(nproc)

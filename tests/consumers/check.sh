@@ -109,6 +109,8 @@ if command -v clang++-19 >/dev/null && clang++-19 -std=c++20 -stdlib=libc++ -fsy
     echo "==> libc++"
     quietly "compile with libc++" "${libcxx[@]}" tests/consumers/main.cpp -o "$work/with_libcxx"
     quietly "run" "$work/with_libcxx"
+    (cd include && printf '#include <%s>\n' lathe/registry.hpp lathe/reflect/*.hpp) > "$work/reflect.cpp"
+    quietly "registry and reflect with libc++" "${libcxx[@]}" -fsyntax-only "$work/reflect.cpp"
 else
     echo "consumers: clang++-19 with libc++ is not installed and was not asked"
     quietly "what is declared is defined" "$compiler" "${plain[@]}" -fsyntax-only "$work/forward.cpp"
@@ -181,6 +183,22 @@ echo "==> options"
 refused "a default backend that is not there" "LATHE_DEFAULT_BACKEND: found 'abacus'" \
     configure -S . -B "$work/abacus" -DLATHE_DEFAULT_BACKEND=abacus -DLATHE_BUILD_TESTS=OFF -DLATHE_BUILD_EXAMPLES=OFF \
     -DLATHE_BUILD_BENCH=OFF
+
+if [ -f "$build/liblathe_compiled_eigen.a" ]; then
+    echo "==> compiled methods"
+    refused "compiled methods that were not installed" "without 'compiled'" configure -S tests/consumers/installed \
+        -B "$work/not_compiled" "-DCMAKE_PREFIX_PATH=$work/moved" -DWANTED=compiled
+    for component in development compiled_eigen; do
+        quietly "install $component" cmake --install "$build" --prefix "$work/with_compiled" --component $component
+    done
+    quietly "find_package" configure -S tests/consumers/installed -B "$work/compiled" \
+        "-DCMAKE_PREFIX_PATH=$work/with_compiled" -DWANTED=compiled
+    quietly "build" cmake --build "$work/compiled" --target compiled
+    quietly "run" "$work/compiled/compiled"
+    nm -C "$(find "$work/compiled" -name compiled.cpp.o)" > "$work/symbols"
+    grep -q 'U .*compiled::merging<.*>::run' "$work/symbols" && ! grep -qE 'W .*merge::ties<' "$work/symbols" ||
+        { echo "FAIL what is compiled is instantiated again" && exit 1; }
+fi
 
 if [ -x "$build/examples/lathe" ]; then
     echo "==> the program"

@@ -3,11 +3,13 @@
 #include <lathe/graph/matching.hpp>
 
 #include <bit>
+#include <cmath>
 #include <optional>
 
 LATHE_NAMESPACE_BEGIN
 namespace graph {
 
+/// Options of edit_distance.
 struct edit_options {
     double vertex = 1;               ///< cost of inserting or deleting a vertex, up to 1024
     double arc = 1;                  ///< of inserting or deleting an arc, up to 1024
@@ -15,6 +17,7 @@ struct edit_options {
     std::uint64_t steps = 4'000'000; ///< of the search: pairs of vertices weighed, about 5 ns each
 };
 
+/// What edit_distance found; costs are in the units of the options.
 struct edit_result {
     double distance = 0;         ///< an upper bound unless optimal
     double lower_bound = 0;      ///< of the distance; equal to it if optimal
@@ -200,9 +203,13 @@ public:
         if (root_bound_ < best_)
             descend(0, 0);
     }
+    /// Whether the search was complete.
     [[nodiscard]] bool optimal() const noexcept { return optimal_; }
+    /// The least cost found, in halves of 2^-24.
     [[nodiscard]] cost distance() const noexcept { return best_; }
+    /// No edit costs less, in halves of 2^-24.
     [[nodiscard]] cost lower_bound() const noexcept { return optimal_ ? best_ : root_bound_; }
+    /// Of every vertex of the first graph, under the least cost found.
     [[nodiscard]] std::vector<vertex> const & partner() const noexcept { return best_partner_; }
 };
 
@@ -220,7 +227,7 @@ template <class F>
                                         std::span<vertex const> start, edit_options const & options = {}) {
     constexpr double unit = 0x1p25;
     constexpr auto forbidden = std::int64_t{1} << 52; // more than graphs of 64 vertices cost
-    auto const whole = [](double x) { return static_cast<std::int64_t>(x * (unit / 2) + 0.5) * 2; };
+    auto const whole = [](double x) { return std::int64_t{std::llround(x * (unit / 2))} * 2; };
     auto const expects_cost = [](double x, char const * name) {
         expects_option(x >= 0 && x <= 1024, name, std::to_string(x), "a number from 0 to 1024");
     };

@@ -19,6 +19,7 @@ inline std::vector<tensor_info> all_tensors(std::span<checkpoint * const> checkp
                                      + std::string{where->label()}};
         }
     std::vector<tensor_info> tensors;
+    tensors.reserve(all.size());
     for (auto & [name, found] : all)
         tensors.push_back(std::move(found.first));
     return tensors;

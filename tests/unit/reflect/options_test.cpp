@@ -127,6 +127,9 @@ TEST_CASE("options: what a person types becomes JSON") {
     CHECK(codec<double>::parse("-1e-3") == json(-1e-3));
     CHECK(codec<double>::parse("1x") == json("1x"));
     CHECK(codec<double>::parse("nan") == json("nan"));
+    CHECK(codec<double>::parse("inf") == json("inf"));
+    CHECK(codec<double>::parse("0x10") == json("0x10"));
+    CHECK(codec<double>::parse("1e400") == json("1e400"));
     CHECK(codec<std::size_t>::parse("12") == json(12));
     CHECK(codec<bool>::parse("true") == json(true));
     CHECK(codec<std::optional<double>>::parse("2") == json(2.0));
