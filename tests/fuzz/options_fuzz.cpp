@@ -1,6 +1,7 @@
 // Options under libFuzzer. The letters:
-//   j  the options of every method as JSON          f  a text as the value of every flag
-//   s  a schedule as JSON                           t  the same as the value of a flag
+//   j  options as JSON             f  a text as the value of every flag of an option struct
+//   s  a schedule as JSON          t  the same as the value of a flag
+// After j and f a letter names the struct: 0 the first, and so on through ASCII.
 #include "fuzzing.hpp"
 
 #include <lathe/reflect/cluster.hpp>
@@ -64,11 +65,9 @@ std::optional<json> bounded(std::string_view text) {
     return j;
 }
 
-void read_options(std::string_view text) {
+void read_options(option_reader const & options, std::string_view text) {
     auto const j = bounded(text);
-    if (!j)
-        return;
-    for (auto const & options : readers())
+    if (j)
         static_cast<void>(accepted([&] {
             auto const once = options.read_again(*j);
             expect(options.read_again(once) == once, "options are read as they were written");
@@ -101,12 +100,14 @@ void read_schedule(json const & j) {
 
 extern "C" int LLVMFuzzerTestOneInput(unsigned char const * data, std::size_t size) {
     auto const [reader, text] = select(data, size);
+    auto const which = text.empty() ? 0u : static_cast<unsigned char>(text.front()) - unsigned{'0'};
+    auto const & options = readers()[which % readers().size()];
+    auto const rest = text.substr(std::min<std::size_t>(1, text.size()));
     switch (reader) {
-    case 'j': read_options(text); return 0;
+    case 'j': read_options(options, rest); return 0;
     case 'f':
-        for (auto const & options : readers())
-            for (auto const & field : options.fields)
-                read_flag(field, std::string{text});
+        for (auto const & field : options.fields)
+            read_flag(field, std::string{rest});
         return 0;
     case 's':
         if (auto const j = bounded(text))

@@ -313,9 +313,10 @@ inline safetensors_layout lay_out(std::span<tensor_info const> tensors,
         if (t.extents.size() > safetensors_limits::rank)
             reject(label, "tensor '" + printable(t.name) + "': shape", std::to_string(t.extents.size()) + " extents",
                    "at most " + std::to_string(safetensors_limits::rank));
-        auto const size = std::uint64_t{t.bytes()};
+        static_cast<void>(t.count()); // a number of elements that does not exist is no matter of the format
         if (!widest_bytes(t.extents, t.type))
             reject(label, "tensor '" + printable(t.name) + "': shape", to_string(t.extents), "at most 2^63 bytes");
+        auto const size = std::uint64_t{t.bytes()};
         if (size > (std::uint64_t{1} << 63) - at)
             reject(label, "file size", "more than 2^63 bytes", "less");
         entry(t.name);
