@@ -54,6 +54,12 @@ cmake --preset asan "${complete[@]}" "-DCMAKE_CXX_COMPILER=$sanitizing" -DLATHE_
 cmake --build --preset asan --target lathe_unit_tests
 say "testing: asan"
 run_tests asan
+if command -v clang++-19 >/dev/null; then
+    say "building and testing what runs on several threads: tsan"
+    cmake --preset tsan -DLATHE_BUILD_TESTS=ON
+    cmake --build --preset tsan
+    run_tests tsan
+fi
 
 # Everything else with $CXX, and the tests of linalg that are too long for sanitizers: with Eigen alone, then with all
 # backends, in one folder, so that little is built twice.
