@@ -20,6 +20,7 @@ namespace {
 struct writing_settings {
     std::string output;
     std::string adapter_dtype = "F32";
+    overflow_policy overflow = overflow_policy::infinity;
     std::optional<std::string> base_name;
     std::optional<std::string> task_type;
     std::optional<std::string> max_shard_size;
@@ -57,12 +58,15 @@ struct extract_settings {
 } // namespace
 } // namespace lathe_cli
 
-BOOST_HANA_ADAPT_STRUCT(lathe_cli::writing_settings, output, adapter_dtype, base_name, task_type, max_shard_size,
-                        copy_side_files, report, restart);
+BOOST_HANA_ADAPT_STRUCT(lathe_cli::writing_settings, output, adapter_dtype, overflow, base_name, task_type,
+                        max_shard_size, copy_side_files, report, restart);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::writing_settings> = lathe::reflect::help_table({
     {"output", "the folder of the adapter, or the checkpoint: a .safetensors file or a folder"},
     {"adapter_dtype", "type of the adapter's tensors: F64, F32, F16 or BF16"},
+    {"overflow",
+     "what results become that are too large for their type: infinite, with a note, an error, or the largest of "
+     "the type (saturate), with a note"},
     {"base_name", "base_model_name_or_path in the adapter's configuration; unset: the path of the base"},
     {"task_type", "task_type in the adapter's configuration, such as CAUSAL_LM"},
     {"max_shard_size", "split a checkpoint that is written into files of at most this size, such as 5GB"},
@@ -215,6 +219,8 @@ class adapt_run {
     json provenance_;
     std::optional<work_journal> journal_, base_journal_;
     std::optional<lathe::io::safetensors_writer> writer_;
+    overflow_count infinite_;
+    std::optional<overflow_watch> watched_;
     std::optional<checkpoint_output> rewritten_;
     std::array<std::unique_ptr<weight_bench>, 2> benches_;
     std::vector<json> rows_;
@@ -260,6 +266,18 @@ class adapt_run {
             writer_->commit(index, first, to);
         }
     }
+    /// Of a row that an earlier run made, or this one: infinite elements go to the sum, and only their number stays.
+    void count_infinite(json & row, bool known) {
+        if (known)
+            infinite_.add(row.value("infinite_elements", std::uint64_t{0}), row.value("first_infinite", std::string{}));
+        row.erase("first_infinite");
+    }
+    /// What the elements that were counted since belong to.
+    void note_infinite(json & row, std::uint64_t since) const {
+        row["infinite_elements"] = infinite_.elements() - since;
+        if (since == 0 && infinite_.elements() != 0)
+            row["first_infinite"] = infinite_.first();
+    }
     static void expect_going() {
         if (interrupt_token{}.stop_requested())
             throw interrupted{};
@@ -269,7 +287,8 @@ public:
     /// \param plan everything that the result depends on \param inputs those that `plan` has the identities of
     adapt_run(std::string command, writing_settings const & writing, run_settings const & how, json plan,
               std::vector<named_inputs> const & inputs)
-        : command_{std::move(command)}, writing_{writing}, how_{how}, plan_(std::move(plan)) {
+        : command_{std::move(command)}, writing_{writing}, how_{how}, plan_(std::move(plan)),
+          infinite_{writing.overflow} {
         expect_threads(how.threads);
         make_ = choose_backend(how.backend, makers(built_backends{}));
         if (writing.output.empty())
@@ -288,6 +307,7 @@ public:
         plan_["lathe"] = version();
         plan_["backend"] = how.backend;
         plan_["adapter_dtype"] = writing.adapter_dtype;
+        plan_["overflow"] = lathe::reflect::name_of(writing.overflow);
         plan_["max_shard_size"] = writing.max_shard_size ? json(*writing.max_shard_size) : json(nullptr);
     }
     adapt_run(adapt_run const &) = delete;
@@ -335,7 +355,8 @@ public:
             if (journal_->done(published) == nullptr) {
                 writer_.emplace(checkpoint_target(path), options);
                 auto const & base = *rewritten->base.file;
-                writer_->begin({base.tensors().begin(), base.tensors().end()}, base.metadata());
+                watched_.emplace(*writer_, infinite_);
+                watched_->begin({base.tensors().begin(), base.tensors().end()}, base.metadata());
                 if (journal_->found() != 0 && !writer_->resumed())
                     journal_->forget();
             }
@@ -352,7 +373,7 @@ public:
             b = make_(how_.threads, backend_choice{how_.backend}.device, type == lathe::dtype::f64);
         return *b;
     }
-    lathe::checkpoint_sink & sink() { return *writer_; }
+    lathe::checkpoint_sink & sink() { return *watched_; }
 
     /// One module's adapter: `make` gives it and a row of the report, unless an earlier run did.
     /// \param item a name that no other item has \param index of the weight, where the checkpoint is written too
@@ -363,24 +384,28 @@ public:
         json row;
         if (auto const * const known = journal_->done(item_of(item))) {
             row = *known;
+            count_infinite(row, true);
             if (index && writer_)
                 writer_->keep(*index);
         } else {
             flush();
+            auto const since = infinite_.elements();
             auto [adapter, made_row] = make(tensors);
             row = std::move(made_row);
             expect_going();
             if (adapter.rank != 0) {
                 tensors.type = adapter_type();
                 lathe::memory_checkpoint piece;
-                write_adapter(piece, tensors, adapter);
+                write_adapter(piece, tensors, adapter, infinite_);
                 row["piece"] = "piece-" + std::to_string(rows_.size()) + ".safetensors";
                 lathe::io::save(piece, journal_->folder() / row["piece"].get<std::string>());
             }
             row["alpha"] = adapter.scaling * static_cast<double>(adapter.rank);
+            note_infinite(row, since);
             if (index)
                 writer_->flush();
             journal_->record(item_of(item), row);
+            count_infinite(row, false);
         }
         if (row.contains("piece")) {
             pieces_.insert(row["piece"].get<std::string>());
@@ -399,9 +424,12 @@ public:
         if (auto const * const known = journal_->done(item_of(name))) {
             if (writer_)
                 writer_->keep(index);
-            if (!known->is_null())
+            if (!known->is_null()) {
                 rows_.push_back(*known);
+                count_infinite(rows_.back(), true);
+            }
         } else {
+            auto const since = infinite_.elements();
             json row = change();
             if (row.is_null()) {
                 copy(index);
@@ -412,7 +440,9 @@ public:
             } else {
                 flush();
                 writer_->flush();
+                note_infinite(row, since);
                 journal_->record(item_of(name), row);
+                count_infinite(row, false);
                 rows_.push_back(std::move(row));
             }
         }
@@ -463,6 +493,8 @@ public:
     /// The last: the report, and nothing is left of the work. `what` is said in one line.
     void finish(std::string const & what, json more = json::object()) {
         bar_->clear();
+        if (auto const note = infinite_.note(); !note.empty() && !how_.quiet)
+            std::fprintf(stderr, "lathe: note: %s\n", lathe::io::printable(note, 1000).c_str());
         journal_->finish();
         auto const seconds = std::chrono::duration<double>(clock::now() - started_).count();
         json report{{"lathe", version()}, {"command", "adapt " + command_}};
@@ -472,6 +504,7 @@ public:
         report["output"] = writing_.output;
         report["resumed"] = journal_->found();
         report["seconds"] = seconds;
+        report["infinite_elements"] = infinite_.elements(); // before they were saturated
         report.update(more);
         report["weights"] = rows_;
         if (writing_.report) {

@@ -188,11 +188,14 @@ adapter_values read_adapter(lathe::io::peft_folder const & folder, lathe::io::pe
     return v;
 }
 
-void write_adapter(lathe::memory_checkpoint & to, module_tensors const & m, adapter_values const & values) {
+void write_adapter(lathe::memory_checkpoint & to, module_tensors const & m, adapter_values const & values,
+                   overflow_count & infinite) {
     auto const put = [&](std::string_view what, lathe::shape extents, std::vector<double> const & x) {
         lathe::tensor_info info{lathe::io::peft_name(m.name, what), m.type, std::move(extents)};
         std::vector<std::byte> bytes(info.bytes());
         lathe::host::store(m.type, x.data(), x.size(), bytes.data());
+        if (infinite.look(info, 0, bytes))
+            overflow_count::saturate(info.type, bytes);
         to.set(std::move(info), bytes);
     };
     lathe::shape a{values.rank, values.inputs}, b{values.outputs, values.rank};

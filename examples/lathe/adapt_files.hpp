@@ -2,6 +2,7 @@
 /// \file  Weights of a checkpoint as modules of a model, and the adapters of modules in PEFT's files.
 #include "adapt_job.hpp"
 #include "files.hpp"
+#include "overflow.hpp"
 
 #include <lathe/io/peft.hpp>
 
@@ -70,8 +71,9 @@ struct module_tensors {
     std::vector<double> bias = {}; ///< of B (lora_bias), or none
     lathe::dtype type = lathe::dtype::f32;
 };
-/// Adds them to a checkpoint.
-void write_adapter(lathe::memory_checkpoint & to, module_tensors const & m, adapter_values const & values);
+/// Adds them to a checkpoint. \throws non_finite_error as overflow_count
+void write_adapter(lathe::memory_checkpoint & to, module_tensors const & m, adapter_values const & values,
+                   overflow_count & infinite);
 
 /// r, lora_alpha and the patterns for modules of these ranks and alphas: r is the most frequent rank.
 void set_ranks(lathe::io::peft_config & config, std::span<module_entry const> modules);

@@ -49,7 +49,7 @@ BOOST_HANA_ADAPT_STRUCT(lathe_cli::partition_settings, centres, fuzzifier, metri
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::partition_settings> = lathe::reflect::help_table({
     {"centres", "a .npy file with centres, as lathe cluster fit writes it"},
-    {"fuzzifier", "that they were fitted with"},
+    {"fuzzifier", "that they were fitted with, above 1"},
     {"metric", "that they were fitted with"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::predict_settings, output);
@@ -206,8 +206,9 @@ int fit(points_settings const & where, fit_settings const & s, cluster::fuzzy_c_
     }
     cluster::clustering_inputs const inputs{.weights = weights, .centres = start, .memberships = {}};
     cluster::validate(options, inputs, points.rows(), points.cols());
+    report_abandoned(s.output, false, how.quiet);
     progress_bar bar("cluster fit", options.max_iterations, how.quiet);
-    catch_interrupts();
+    catch_interrupts(lathe::io::folder_of(s.output));
     cluster_job const job{*points.file, points.tensor, how.threads, backend_choice{how.backend}.device, bar};
     auto const bound = run.bound(job, sample_rows);
     auto const result = run.fit(job, inputs, options);
@@ -268,8 +269,9 @@ int predict(points_settings const & where, partition_settings const & p, predict
     open_points const points(where);
     auto const centres = read_centres("--centres", p.centres, points.cols());
     auto const clusters = centres.extents[0];
+    report_abandoned(s.output, false, how.quiet);
     progress_bar bar("cluster predict", points.rows(), how.quiet);
-    catch_interrupts();
+    catch_interrupts(lathe::io::folder_of(s.output));
     lathe::io::staged_file out(s.output, false);
     auto const header = lathe::io::npy_header_of(lathe::dtype::f64, {points.rows(), clusters});
     out.write(std::as_bytes(std::span{header}), 0);

@@ -76,7 +76,7 @@ BOOST_HANA_ADAPT_STRUCT(lathe_cli::run_settings, backend, threads, seed, provena
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::run_settings> = lathe::reflect::help_table({
     {"backend", "where to compute, as `lathe devices` lists it"},
-    {"threads", "how many; 0: one per processor. The result does not depend on it"},
+    {"threads", "how many, at most 1024; 0: one per processor. The result does not depend on it"},
     {"seed", "of everything that is drawn; methods that draw nothing ignore it"},
     {"provenance", "say in the result, and in the metadata of safetensors files, what it was computed from"},
     {"hash_inputs", "there, hash the inputs as a whole, which reads them once more, and not samples of them"},

@@ -72,6 +72,28 @@ embedded_documents embed_documents(std::vector<document> documents, document_set
 /// \throws usage_error, io_error, format_error, mismatch_error, non_finite_error
 embedded_documents read_documents(document_settings const & s, run_settings const & how);
 
+/// The documents of read_documents a few at a time, in their order: what is in memory does not grow with their number.
+class document_stream {
+    struct source;
+    std::unique_ptr<source> from_;
+    std::size_t documents_ = 0;
+    std::uint64_t bytes_ = 0;
+
+public:
+    /// Reads all of them once, so that what is wrong with one is known before there are results of others.
+    /// \param where, how which must outlive it \throws as read_documents
+    document_stream(document_settings const & where, run_settings const & how);
+    document_stream(document_stream const &) = delete;
+    document_stream & operator=(document_stream const &) = delete;
+    ~document_stream();
+
+    /// How many there are, and the bytes that are read for them.
+    [[nodiscard]] std::size_t documents() const noexcept { return documents_; }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+    /// The next ones; none at the end. \throws as read_documents
+    embedded_documents next();
+};
+
 /// A text as numbers of tokens.
 struct token_document {
     std::string id;

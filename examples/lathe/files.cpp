@@ -5,9 +5,13 @@
 #include <lathe/random/sha256.hpp>
 
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <set>
+
+#include <sys/file.h>
+#include <sys/stat.h>
 
 namespace lathe_cli {
 
@@ -219,28 +223,96 @@ std::vector<std::string> copy_side_files(std::span<lathe::io::file const> from, 
                           + " are complete, but not all files that belong beside them were copied"};
 }
 
-std::string note_on_abandoned(fs::path const & folder) {
+namespace {
+using clock_time = std::chrono::sys_time<std::chrono::nanoseconds>;
+
+/// When a process began, by /proc; unknown where there is none.
+std::optional<clock_time> beginning_of(::pid_t process) {
+    std::unique_ptr<std::FILE, int (*)(std::FILE *)> const in{
+        std::fopen(("/proc/" + std::to_string(process) + "/stat").c_str(), "rbe"), &std::fclose};
+    std::array<char, 1024> text{};
+    if (!in || std::fread(text.data(), 1, text.size() - 1, in.get()) == 0)
+        return std::nullopt;
+    // "number (name) state ...": the 22nd is what is wanted, and names may have any characters.
+    auto const * at = std::strrchr(text.data(), ')');
+    for (int field = 2; at != nullptr && field != 22; ++field)
+        at = std::strchr(at + 1, ' ');
+    std::uint64_t ticks = 0;
+    timespec up{};
+    if (at == nullptr || std::from_chars(at + 1, text.data() + text.size(), ticks).ec != std::errc{}
+        || ::clock_gettime(CLOCK_BOOTTIME, &up) != 0)
+        return std::nullopt;
+    std::chrono::duration<double> const since_boot{static_cast<double>(ticks)
+                                                   / static_cast<double>(::sysconf(_SC_CLK_TCK))};
+    auto const ago = std::chrono::seconds{up.tv_sec} + std::chrono::nanoseconds{up.tv_nsec} - since_boot;
+    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now() - ago);
+}
+/// Whether somebody may be at work on a file or folder whose name has the number of a process.
+bool is_in_use(fs::path const & path, ::pid_t process) {
+    if (int const descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); descriptor >= 0) {
+        bool const locked = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        ::close(descriptor);
+        if (locked)
+            return true;
+    }
+    if (::kill(process, 0) != 0 && errno == ESRCH)
+        return false;
+    struct stat found{};
+    if (::lstat(path.c_str(), &found) != 0)
+        return true; // it is gone
+    auto const began = beginning_of(process);
+    clock_time const written{std::chrono::seconds{found.st_mtim.tv_sec}
+                             + std::chrono::nanoseconds{found.st_mtim.tv_nsec}};
+    return !began || *began < written + std::chrono::seconds{2};
+}
+/// Entries of a folder that are named BEGINNING PROCESS - ... END and that nobody uses.
+std::vector<std::string> abandoned(fs::path const & folder, std::string_view beginning, std::string_view end) {
     std::error_code code;
     std::vector<std::string> found;
     fs::directory_iterator entries{folder, code};
     for (; !code && entries != fs::directory_iterator{}; entries.increment(code)) {
         auto const name = entries->path().filename().string();
-        std::string_view rest = name;
-        if (!rest.starts_with(".lathe-") || !rest.ends_with(".tmp"))
+        if (!name.starts_with(beginning) || !name.ends_with(end))
             continue;
-        rest.remove_prefix(7);
         ::pid_t process = 0;
-        auto const [end, problem] = std::from_chars(rest.data(), rest.data() + rest.size(), process);
-        if (problem == std::errc{} && process > 0 && *end == '-' && ::kill(process, 0) != 0 && errno == ESRCH)
+        auto const [stop, problem] =
+            std::from_chars(name.data() + beginning.size(), name.data() + name.size(), process);
+        if (problem == std::errc{} && process > 0 && *stop == '-' && !is_in_use(entries->path(), process))
             found.push_back(name);
     }
+    std::ranges::sort(found);
+    return found;
+}
+std::string note_on(fs::path const & folder, std::vector<std::string> const & found, std::string_view unless) {
     if (found.empty())
         return {};
-    std::ranges::sort(found);
     return folder.string() + ": " + found.front()
            + (found.size() == 1 ? " is" : " and " + std::to_string(found.size() - 1) + " more like it are")
-           + " left of a run that was killed; remove " + (found.size() == 1 ? "it" : "them")
-           + " if nothing elsewhere writes to this folder";
+           + " left of a run that was killed; remove " + (found.size() == 1 ? "it" : "them") + std::string{unless};
+}
+} // namespace
+
+std::string note_on_abandoned(fs::path const & folder) {
+    return note_on(folder, abandoned(folder, ".lathe-", ".tmp"), " if nothing elsewhere writes to this folder");
+}
+
+std::string note_on_abandoned_exchange() {
+    std::error_code code;
+    auto const folder = fs::temp_directory_path(code);
+    if (code)
+        return {};
+    auto found = abandoned(folder, "lathe-", "");
+    std::erase_if(found, [&](std::string const & name) { return !fs::is_directory(folder / name, code); });
+    return note_on(folder, found, "");
+}
+
+void report_abandoned(fs::path const & output, bool exchange, bool quiet) {
+    if (quiet)
+        return;
+    for (auto const & note :
+         {note_on_abandoned(folder_of(output)), exchange ? note_on_abandoned_exchange() : std::string{}})
+        if (!note.empty())
+            std::fprintf(stderr, "lathe: note: %s\n", lathe::io::printable(note, 1000).c_str());
 }
 
 std::uint64_t parse_size(std::string_view flag, std::string_view text) {

@@ -46,8 +46,15 @@ std::vector<lathe::io::file> open_side_files(fs::path const & folder);
 std::vector<std::string> copy_side_files(std::span<lathe::io::file const> from, fs::path const & to,
                                          std::optional<lathe::dtype> type);
 
-/// Names what a run that was killed has left in the folder it was writing to; empty if there is nothing.
+/// Names what a run that was killed has left in the folder it was writing to, for the user; empty if there is nothing.
+/// A file is somebody's as long as it is locked, or the process runs that its name has the number of and that began
+/// before the file was written: numbers come again, and containers have the same ones.
 std::string note_on_abandoned(fs::path const & folder);
+/// The same of the folders for files exchanged with other programs, among the system's temporary files.
+std::string note_on_abandoned_exchange();
+/// Says on standard error what was left beside a file that is going to be written, and of exchange if there will be
+/// one.
+void report_abandoned(fs::path const & output, bool exchange, bool quiet);
 
 /// "5GB", "500 MB", "2GiB", "1000000". \throws usage_error naming the flag
 std::uint64_t parse_size(std::string_view flag, std::string_view text);

@@ -8,22 +8,22 @@
 
 namespace lathe_cli {
 
-namespace {
-/// CLI11's help, without what it adds to the names of flags that can be negated and of options that may be repeated.
-class plain_formatter final : public CLI::Formatter {
-    std::string make_option_name(CLI::Option const * option, bool positional) const override {
-        auto name = CLI::Formatter::make_option_name(option, positional);
-        if (auto const at = name.find("{false}"); at != name.npos)
-            name.erase(at, 7);
-        if (auto const at = name.find(",--no-"); at != name.npos)
-            name.replace(at, 1, ", ");
-        return name;
-    }
-    std::string make_option_opts(CLI::Option const * option) const override {
-        return option->get_type_name().empty() ? std::string{} : " " + option->get_type_name();
-    }
-};
+std::string help_formatter::make_option_name(CLI::Option const * option, bool positional) const {
+    auto name = CLI::Formatter::make_option_name(option, positional);
+    if (auto const at = name.find("{false}"); at != name.npos)
+        name.erase(at, 7);
+    if (auto const at = name.find(",--no-"); at != name.npos)
+        name.replace(at, 1, ", ");
+    return name;
+}
+std::string help_formatter::make_option_opts(CLI::Option const * option) const {
+    return option->get_type_name().empty() ? std::string{} : " " + option->get_type_name();
+}
+help_formatter & help_formatter::of(CLI::App const & app) {
+    return dynamic_cast<help_formatter &>(*app.get_formatter());
+}
 
+namespace {
 std::string dashed(std::string_view name) {
     std::string s{name};
     std::ranges::replace(s, '_', '-');
@@ -77,6 +77,15 @@ void option_flags::add_field(CLI::App & to, std::string const & group, std::vect
             f.option->allow_extra_args(false);
     }
     f.option->group(group);
+    f.origin = &help_formatter::of(to).origins[f.option];
+    *f.origin = {field, {}, {}};
+    for (auto const & part : f.path)
+        f.origin->key.append(f.origin->key.empty() ? "" : ".").append(part);
+}
+
+void option_flags::belong_to(std::string_view section) {
+    for (auto const & f : flags_)
+        f.origin->section = section;
 }
 
 void option_flags::add(CLI::App & to, std::string const & group, std::span<field_description const> fields,
@@ -249,6 +258,11 @@ void add_configuration(CLI::App & command, flag_sections const & flags, bool met
     };
     auto const s = std::make_shared<state>();
     s->flags = flags;
+    for (auto * const set : flags.settings)
+        set->belong_to("settings");
+    for (auto * const set : flags.options)
+        set->belong_to("options");
+    flags.run->belong_to("run");
     command.add_option("--config", s->file, "do what --print-config printed; other flags win over it")
         ->type_name("<file>")
         ->group("Configuration");
@@ -314,12 +328,6 @@ std::vector<std::string> with_configured_command(std::vector<std::string> argume
     return arguments;
 }
 
-std::shared_ptr<CLI::FormatterBase> help_formatter() {
-    auto formatter = std::make_shared<plain_formatter>();
-    formatter->column_width(36);
-    return formatter;
-}
-
 std::vector<std::string> normalised_arguments(int argc, char const * const * argv) {
     std::vector<std::string> all;
     bool flags = true;
@@ -340,7 +348,8 @@ void expect_nothing_left(CLI::App const & app) {
     if (left.empty())
         return;
     if (odd == left.end())
-        throw usage_error{"'" + left.front() + "': unexpected argument; see lathe " + app.get_name() + " --help"};
+        throw usage_error{"'" + left.front() + "': unexpected argument; see lathe "
+                          + (app.get_parent() == nullptr ? "" : app.get_name() + " ") + "--help"};
     auto const name = odd->substr(0, odd->find('='));
     std::vector<std::string> flags;
     for (auto const * option : app.get_options())

@@ -7,6 +7,7 @@
 #include <CLI/Formatter.hpp>
 
 #include <deque>
+#include <map>
 
 namespace lathe_cli {
 
@@ -17,6 +18,30 @@ using lathe::reflect::json;
 struct usage_error : lathe::error {
     using lathe::error::error;
 };
+
+/// What a flag was made of.
+struct flag_origin {
+    field_description field;
+    std::string section; ///< of a configuration: settings, options or run; empty where there is none
+    std::string key;     ///< in that section, parts of groups between dots
+};
+
+/// CLI11's help, without what it adds to the names of flags that can be negated and of options that may be repeated. It
+/// is the formatter of the program, which all commands inherit, and so knows what their flags were made of.
+class help_formatter final : public CLI::Formatter {
+    std::string make_option_name(CLI::Option const * option, bool positional) const override;
+    std::string make_option_opts(CLI::Option const * option) const override;
+
+public:
+    std::map<CLI::Option const *, flag_origin> origins;
+
+    help_formatter() { column_width(36); }
+    /// That of a command.
+    static help_formatter & of(CLI::App const & app);
+};
+
+/// Every command, method and flag below `app`, as the page of the documentation is.
+std::string reference_of(CLI::App const & app);
 
 /// How a field is spelled where that is not "--" and its name with dashes.
 struct spelling {
@@ -40,6 +65,7 @@ class option_flags {
         CLI::Option * option = nullptr;
         std::vector<std::string> texts;
         bool yes = false;
+        flag_origin * origin = nullptr;
     };
     std::deque<flag> flags_; // CLI11 keeps pointers to the elements
     std::vector<field_description> fields_;
@@ -56,6 +82,8 @@ public:
     /// The value of a configuration for a field, unless the command line has one. \returns whether there is that field
     /// \throws option_error that begins with the path, for a value that the field cannot have
     bool configure(std::string const & field, json const & value, std::string const & path);
+    /// The section of a configuration that holds these, for the reference.
+    void belong_to(std::string_view section);
     /// Of the fields, in order.
     [[nodiscard]] std::vector<std::string_view> names() const;
     /// All fields with their values, those not given at their defaults. \throws option_error
@@ -86,9 +114,6 @@ void note_version(configuration const & found, std::string const & label);
 /// them.
 /// \throws io_error, format_error
 std::vector<std::string> with_configured_command(std::vector<std::string> arguments);
-
-/// For App::formatter of the program; subcommands inherit it.
-std::shared_ptr<CLI::FormatterBase> help_formatter();
 
 /// The arguments with the underscores of long flags as dashes, so that --mask_rate is --mask-rate.
 std::vector<std::string> normalised_arguments(int argc, char const * const * argv);

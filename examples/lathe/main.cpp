@@ -74,7 +74,9 @@ int fail(std::string_view what, int status) {
 int run(int argc, char const * const * argv) {
     CLI::App app{"Merge, compare and inspect checkpoints of neural networks.", "lathe"};
     app.set_version_flag("--version", "lathe " + version(), "Print the version and exit");
-    app.formatter(help_formatter());
+    app.formatter(std::make_shared<help_formatter>());
+    bool reference = false;
+    app.add_flag("--reference", reference, "Print every command, method and flag as a page of Markdown, and exit");
     app.require_subcommand(0, 1);
     app.footer(
         "Exit status: 0 done, 1 a file or the computation failed, 2 the command line is wrong, 130 interrupted.\n"
@@ -96,6 +98,11 @@ int run(int argc, char const * const * argv) {
         return app.exit(e);
     } catch (CLI::ParseError const & e) {
         throw usage_error{e.what()};
+    }
+    if (reference) {
+        expect_nothing_left(app);
+        print(reference_of(app));
+        return 0;
     }
     for (auto const & [sub, call] : commands)
         if (sub->parsed())

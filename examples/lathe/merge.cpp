@@ -110,6 +110,9 @@ method_entry const & method_named(std::string const & name) {
         known.push_back(m.name);
     throw usage_error{"'" + name + "': unknown method; " + lathe::reflect::suggestion(name, known)};
 }
+std::string summary_of(method_entry const & method) {
+    return std::string{method.summary} + (method.base_required ? " (needs --base)" : "");
+}
 bool has_option(method_entry const & method, std::string_view name) {
     return std::ranges::find(method.fields, name, &field_description::name) != method.fields.end();
 }
@@ -118,7 +121,7 @@ bool has_option(method_entry const & method, std::string_view name) {
 struct command_line {
     CLI::App * app;
     method_entry const * method; ///< none for `lathe merge` itself
-    option_flags settings, options;
+    option_flags settings, options, run;
     std::string config, options_file;
     bool print_config = false;
 
@@ -136,7 +139,10 @@ struct command_line {
             if (m->minimises)
                 settings.add(a, "Objective", describe<objective_settings>(), {.under = "objective"});
         }
-        settings.add(a, "Running", describe<run_settings>(), {.under = "run"});
+        run.add(a, "Running", describe<run_settings>());
+        settings.belong_to("settings");
+        options.belong_to("options");
+        run.belong_to("run");
         if (m != nullptr)
             a.add_option("--options", options_file, "read options of the method from a JSON file")
                 ->type_name("<file>")
@@ -209,6 +215,7 @@ merge_plan plan_of(command_line const & line) {
     if (!line.options_file.empty())
         layers.push_back(read_json_file(line.options_file));
     from_json(line.settings.given(), plan.settings);
+    from_json(json{{"run", line.run.given()}}, plan.settings);
     if (plan.method == nullptr) {
         if (plan.settings.models.empty())
             throw usage_error{"no method; lathe methods lists them"};
@@ -327,13 +334,16 @@ int run_plan(merge_plan const & plan) {
     writing.max_shard_size = s.max_shard_size ? parse_size("--max-shard-size", *s.max_shard_size) : 0;
     writing.metadata = metadata_of(from, pool.reference().metadata());
     lathe::io::safetensors_writer sink(target, writing);
-    overflow_watch watched(sink, s.overflow);
+    overflow_count infinite(s.overflow);
+    overflow_watch watched(sink, infinite);
 
     auto notes = plan.notes;
     if (auto const note = note_on_copies(pool); !note.empty())
         notes.push_back(note);
     auto const output_folder = lathe::io::folder_of(lathe::io::checkpoint_files{target}.single);
     if (auto note = note_on_abandoned(output_folder); !note.empty())
+        notes.push_back(std::move(note));
+    if (auto note = s.objective.objective_command.empty() ? std::string{} : note_on_abandoned_exchange(); !note.empty())
         notes.push_back(std::move(note));
     std::uint64_t bytes = 0;
     for (auto const & group : {std::span{models}, std::span{files}, std::span<input const>{base}})
@@ -348,7 +358,7 @@ int run_plan(merge_plan const & plan) {
     auto const result = run(plan.method->name, {pool, file_list, watched, plan.options, s.run.threads,
                                                 backend_choice{s.run.backend}.device, bar, s.objective});
     bar.clear();
-    if (auto const note = watched.note(); !note.empty() && !s.run.quiet)
+    if (auto const note = infinite.note(); !note.empty() && !s.run.quiet)
         print_note(note);
 
     auto const copied = copy_side_files(side_files, *s.output, pool_options.output_type);
@@ -371,7 +381,7 @@ int run_plan(merge_plan const & plan) {
         report["output"] = {{"path", *s.output},
                             {"tensors", pool.rows().size()},
                             {"bytes", written},
-                            {"infinite_elements", watched.elements()}, // before they were saturated
+                            {"infinite_elements", infinite.elements()}, // before they were saturated
                             {"side_files", copied}};
         report["arithmetic"] = pool.wants_double() ? "F64" : "F32";
         report["timing"] = timing;
@@ -392,7 +402,7 @@ action add_merge(CLI::App & app) {
     auto lines = std::make_shared<std::deque<command_line>>();
     lines->emplace_back(sub, nullptr);
     for (auto const & method : methods()) {
-        auto & own = *sub.add_subcommand(std::string{method.name}, std::string{method.summary});
+        auto & own = *sub.add_subcommand(std::string{method.name}, summary_of(method));
         if (auto name = std::string{method.name}; name.find('_') != name.npos) {
             std::ranges::replace(name, '_', '-');
             own.alias(name);
@@ -440,11 +450,7 @@ action add_methods(CLI::App & app) {
             width = std::max(width, m.name.size());
         std::string text;
         for (auto const & m : methods())
-            text.append(m.name)
-                .append(width + 2 - m.name.size(), ' ')
-                .append(m.summary)
-                .append(m.base_required ? " (needs --base)" : "")
-                .append("\n");
+            text.append(m.name).append(width + 2 - m.name.size(), ' ').append(summary_of(m)).append("\n");
         print(text + "\nlathe merge METHOD --help lists the options of a method.\n");
         return 0;
     };

@@ -49,6 +49,33 @@ template <class F> void with_elements(lathe::dtype type, F && f) {
 }
 } // namespace
 
+bool overflow_count::look(lathe::tensor_info const & info, std::size_t first, std::span<std::byte const> bytes) {
+    bool some = false;
+    with_elements(info.type, [&](auto e) {
+        auto const found = e.count(bytes);
+        if (found == 0)
+            return;
+        some = true;
+        add(found, "tensor '" + lathe::io::printable(info.name) + "' of type " + std::string{lathe::name_of(info.type)}
+                       + ", element " + std::to_string(first / lathe::size_of(info.type) + e.first(bytes)));
+        if (policy_ == overflow_policy::error)
+            throw lathe::non_finite_error{first_
+                                          + ": the result is infinite: too large for the type, or infinite in an "
+                                            "input"};
+    });
+    return some && policy_ == overflow_policy::saturate;
+}
+
+void overflow_count::saturate(lathe::dtype type, std::span<std::byte> bytes) {
+    with_elements(type, [&](auto e) { e.saturate(bytes); });
+}
+
+void overflow_count::add(std::uint64_t elements, std::string const & first) {
+    if (elements_ == 0)
+        first_ = first;
+    elements_ += elements;
+}
+
 void overflow_watch::begin(std::vector<lathe::tensor_info> tensors, std::map<std::string, std::string> metadata) {
     tensors_ = tensors;
     to_.begin(std::move(tensors), std::move(metadata));
@@ -56,29 +83,15 @@ void overflow_watch::begin(std::vector<lathe::tensor_info> tensors, std::map<std
 
 void overflow_watch::commit(std::size_t index, std::size_t first, std::span<std::byte const> bytes) {
     auto const & info = tensors_.at(index);
-    with_elements(info.type, [&](auto e) {
-        auto const found = e.count(bytes);
-        if (found == 0)
-            return;
-        if (elements_ == 0)
-            first_ = "tensor '" + lathe::io::printable(info.name) + "' of type "
-                     + std::string{lathe::name_of(info.type)} + ", element "
-                     + std::to_string(first / lathe::size_of(info.type) + e.first(bytes));
-        elements_ += found;
-        if (policy_ == overflow_policy::error)
-            throw lathe::non_finite_error{first_
-                                          + ": the result is infinite: too large for the type, or infinite in an "
-                                            "input"};
-        if (policy_ == overflow_policy::saturate) {
-            changed_.assign(bytes.begin(), bytes.end());
-            e.saturate(changed_);
-            bytes = changed_;
-        }
-    });
+    if (count_.look(info, first, bytes)) {
+        changed_.assign(bytes.begin(), bytes.end());
+        overflow_count::saturate(info.type, changed_);
+        bytes = changed_;
+    }
     to_.commit(index, first, bytes);
 }
 
-std::string overflow_watch::note() const {
+std::string overflow_count::note() const {
     if (elements_ == 0)
         return {};
     return std::to_string(elements_) + (elements_ == 1 ? " element of the result " : " elements of the result ")

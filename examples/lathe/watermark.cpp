@@ -61,7 +61,8 @@ BOOST_HANA_ADAPT_STRUCT(lathe_cli::calibrate_settings, output, fit_share, centre
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::calibrate_settings> = lathe::reflect::help_table({
     {"output", "a .safetensors file for everything that detection and sampling need but the key"},
-    {"fit_share", "of the documents, that centres, intervals and radii are fitted on; p-values are calibrated on the "
+    {"fit_share", "of the documents, from 0 to below 1, that centres, intervals and radii are fitted on; p-values are "
+                  "calibrated on the "
                   "others. 0 where nothing is to be fitted"},
     {"centres", "cohemark, k_semstamp: a .npy file of centres to take in the place of fitted ones"},
     {"longest", "sentences that scores are kept of; longer documents are judged by their beginning"},
@@ -72,12 +73,13 @@ template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::model_settings> = lathe::reflect::help_table({
     {"watermark", "a file that lathe watermark calibrate wrote"},
     {"key", "of keyed_cohemark; semstamp and k_semstamp: the prime, 15485863 unless given"},
-    {"prompt_sentences", "at the beginning of each document, which are not judged; the last of them is judged by"},
+    {"prompt_sentences",
+     "at the beginning of each document, which are not judged, at least 1; the last of them is judged by"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::detect_settings, rate, decide, html);
 template <>
 inline constexpr auto lathe::reflect::help<lathe_cli::detect_settings> = lathe::reflect::help_table({
-    {"rate", "of false positives: a document is called marked if its p-value is at most that"},
+    {"rate", "of false positives, between 0 and 1: a document is called marked if its p-value is at most that"},
     {"decide", "which evidence decides; unless given, key for keyed_cohemark, else conformal"},
     {"html", "write a page that shows every sentence of every document"},
 });
@@ -88,13 +90,14 @@ inline constexpr auto lathe::reflect::help<lathe_cli::sample_settings> = lathe::
     {"output", "a .jsonl file for the marked texts"},
     {"corpus", "documents that candidates are drawn from: what follows similar sentences"},
     {"process", "a line for the shell: a program that answers each JSON line with one, see docs/watermarking.md"},
-    {"temperature", "corpus: of the similarity of sentences"},
+    {"temperature", "corpus: of the similarity of sentences, above 0"},
     {"timeout", "process: seconds for an answer; 0 waits for ever"},
-    {"sentences", "at most so many after the prompt"},
-    {"max_trials", "candidates for one sentence; unless given, as published for the method"},
+    {"sentences", "at most so many after the prompt, at least 1"},
+    {"max_trials", "candidates for one sentence, at least 1; unless given, as published for the method"},
     {"at_budget", "what happens when they are used up; unless given, as published for the method"},
-    {"margin", "candidates of less confidence are turned down; unless given, as published for the method"},
-    {"batch", "candidates asked for at once"},
+    {"margin",
+     "candidates of less confidence, not below 0, are turned down; unless given, as published for the method"},
+    {"batch", "candidates asked for at once, at least 1"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe_cli::evaluate_settings, marked, marked_lengths, attack, level);
 template <>
@@ -103,7 +106,7 @@ inline constexpr auto lathe::reflect::help<lathe_cli::evaluate_settings> = lathe
     {"marked_lengths", "of embeddings: --lengths of the marked documents"},
     {"attack", "word_deletion, truncation, sentence_deletion, sentence_swap or copy_paste, a colon and a rate; may be "
                "repeated"},
-    {"level", "of confidence intervals"},
+    {"level", "of confidence intervals, between 0 and 1"},
 });
 
 namespace lathe_cli {
@@ -266,7 +269,8 @@ int calibrate(document_settings const & where, method_settings const & method, c
     if (s.centres && !needs_centres)
         throw usage_error{"--centres: found with " + std::string{name_of(m.method)} + ", which has none"};
     static_cast<void>(watermark_functions_of(how)); // before anything is read
-    catch_interrupts();
+    report_abandoned(s.output, false, how.quiet);
+    catch_interrupts(lathe::io::folder_of(s.output));
     auto const docs = read_documents(where, how);
     if (!docs.texts)
         model.embedder = embedder_choice::file;
@@ -408,11 +412,14 @@ struct judged_documents {
     std::vector<judgement> documents;
     watermark::detection_result found;
 };
-judged_documents judge_documents(watermark_model const & model, embedded_documents const & docs,
-                                 model_settings const & s, double rate, run_settings const & how) {
+any_partition partition_of(watermark_model const & model, model_settings const & s) {
     if (model.conformal_keyed && !s.key && model.method.method == watermark_method::keyed_cohemark)
         throw usage_error{"--key: found nothing, expected the key that the scores were calibrated for"};
-    auto const partition = model.partition(s.key);
+    return model.partition(s.key);
+}
+judged_documents judge_documents(watermark_model const & model, any_partition const & partition,
+                                 embedded_documents const & docs, model_settings const & s, double rate,
+                                 run_settings const & how) {
     judged_documents all;
     all.found = detect_rows(docs, partition, s.prompt_sentences, watermark::repeated_draws::counted, how);
     std::vector<double> key_p(docs.documents.size(), std::nan(""));
@@ -469,6 +476,42 @@ shown_document show(document const & d, judgement const & j, bool marked, waterm
     return shown;
 }
 
+/// One document's result, as JSON.
+json result_of(watermark_model const & model, document const & d, bool text, bool marked, judgement const & j,
+               std::span<watermark::sentence_evidence const> evidence) {
+    auto sentences = json::array();
+    std::size_t judged = 0;
+    for (std::size_t i = 0; i != d.count; ++i) {
+        auto const & e = evidence[i];
+        json line{{"scored", e.scored},
+                  {"evidence", e.evidence},
+                  {"region", e.step.region ? json(*e.step.region) : json(nullptr)}};
+        if (model.ranks())
+            line.update({{"rank", e.step.rank}, {"mode", e.step.mode == 1 ? "relief" : "primary"}});
+        if (text)
+            line.update({{"first", d.sentences[i].first}, {"length", d.sentences[i].length}});
+        if (e.scored && judged < j.sequential.size())
+            line["sequential"] = number_or_null(j.sequential[judged++]);
+        sentences.push_back(std::move(line));
+    }
+    return {{"id", d.id},
+            {"watermarked", marked},
+            {"sentences", j.score.sentences},
+            {"scored", j.score.scored},
+            {"score", j.score.score},
+            {"ratio", number_or_null(j.score.ratio)},
+            {"statistic", number_or_null(j.statistic)},
+            {"published", j.published},
+            {"p",
+             {{"conformal", j.conformal_length == 0 ? json(nullptr) : json(j.conformal)},
+              {"conformal_sentences", j.conformal_length},
+              {"independent", number_or_null(j.independent)},
+              {"markov", number_or_null(j.markov)},
+              {"key", number_or_null(j.key)}}},
+            {"evidence", std::move(sentences)}};
+}
+
+/// Documents are judged, and results written, a few at a time.
 int detect(document_settings const & where, model_settings const & m, detect_settings const & s,
            run_settings const & how) {
     auto const model = load_model(m.watermark);
@@ -478,69 +521,76 @@ int detect(document_settings const & where, model_settings const & m, detect_set
     checked.expect(kind);
     expect_same_embedder(model, where);
     static_cast<void>(watermark_functions_of(how));
-    catch_interrupts();
-    auto const docs = read_documents(where, how);
-    expect_same_dimension(model, where, docs);
-    auto const all = judge_documents(model, docs, m, s.rate, how);
-    std::vector<shown_document> shown;
-    for (std::size_t d = 0; d != docs.documents.size(); ++d)
-        shown.push_back(show(docs.documents[d], all.documents[d], decides(all.documents[d], kind, s.rate), model,
-                             std::span{all.found.sentences}.subspan(docs.first_row[d], docs.documents[d].count)));
+    auto const partition = partition_of(model, m);
+    if (!s.html.empty())
+        report_abandoned(s.html, false, how.quiet);
+    catch_interrupts(s.html.empty() ? fs::path{} : lathe::io::folder_of(s.html));
+    auto within = how;
+    within.quiet = true; // one bar for all
+    document_stream documents(where, within);
     auto const about =
         std::string{name_of(model.method.method)} + "; a document is called marked by "
         + (kind == evidence_kind::published ? "the published threshold, " + short_number(checked.threshold())
                                             : std::string{name_of(kind)} + " p at most " + short_number(s.rate))
         + "; calibrated on " + std::to_string(model.calibrated_on) + " human documents";
+    std::optional<evidence_page> page;
     if (!s.html.empty())
-        write_page(s.html, evidence_page("Watermark", about, shown));
-    if (how.json) {
-        auto list = json::array();
-        for (std::size_t d = 0; d != docs.documents.size(); ++d) {
-            auto const & j = all.documents[d];
-            auto sentences = json::array();
-            std::size_t judged = 0;
-            for (std::size_t i = 0; i != docs.documents[d].count; ++i) {
-                auto const & e = all.found.sentences[docs.first_row[d] + i];
-                json line{{"scored", e.scored},
-                          {"evidence", e.evidence},
-                          {"region", e.step.region ? json(*e.step.region) : json(nullptr)}};
-                if (model.ranks())
-                    line.update({{"rank", e.step.rank}, {"mode", e.step.mode == 1 ? "relief" : "primary"}});
-                if (docs.texts)
-                    line.update({{"first", docs.documents[d].sentences[i].first},
-                                 {"length", docs.documents[d].sentences[i].length}});
-                if (e.scored && judged < j.sequential.size())
-                    line["sequential"] = number_or_null(j.sequential[judged++]);
-                sentences.push_back(std::move(line));
+        page.emplace(s.html, "Watermark", about);
+    json head;
+    if (how.json)
+        head = {{"lathe", version()},
+                {"command", "watermark detect"},
+                {"documents", where.documents},
+                {"watermark", m.watermark},
+                {"method", to_json(model.method)},
+                {"decided_by", name_of(kind)},
+                {"rate", s.rate},
+                {"backend", how.backend},
+                {"provenance", provenance_of("watermark detect", where, m, how, {})},
+                {"results", json::array()}};
+    std::optional<printed_list> list;
+    bool const wants_text = !how.json && !how.quiet, colours = colours_wanted();
+    progress_bar bar("watermark", documents.bytes(), how.quiet);
+    std::size_t done = 0;
+    bool printed = false;
+    try {
+        for (auto docs = documents.next(); !docs.documents.empty(); docs = documents.next()) {
+            expect_same_dimension(model, where, docs);
+            auto const all = judge_documents(model, partition, docs, m, s.rate, within);
+            if (interrupt_token{}.stop_requested())
+                throw interrupted{};
+            bar.clear();
+            if (how.json && !list)
+                list.emplace(head, "results");
+            std::vector<shown_document> shown;
+            for (std::size_t d = 0; d != docs.documents.size(); ++d) {
+                auto const & j = all.documents[d];
+                auto const evidence =
+                    std::span{all.found.sentences}.subspan(docs.first_row[d], docs.documents[d].count);
+                bool const marked = decides(j, kind, s.rate);
+                if (page || wants_text)
+                    shown.push_back(show(docs.documents[d], j, marked, model, evidence));
+                if (list)
+                    list->add(result_of(model, docs.documents[d], docs.texts, marked, j, evidence));
             }
-            list.push_back({{"id", docs.documents[d].id},
-                            {"watermarked", shown[d].marked},
-                            {"sentences", j.score.sentences},
-                            {"scored", j.score.scored},
-                            {"score", j.score.score},
-                            {"ratio", number_or_null(j.score.ratio)},
-                            {"statistic", number_or_null(j.statistic)},
-                            {"published", j.published},
-                            {"p",
-                             {{"conformal", j.conformal_length == 0 ? json(nullptr) : json(j.conformal)},
-                              {"conformal_sentences", j.conformal_length},
-                              {"independent", number_or_null(j.independent)},
-                              {"markov", number_or_null(j.markov)},
-                              {"key", number_or_null(j.key)}}},
-                            {"evidence", std::move(sentences)}});
+            if (page)
+                page->add(shown);
+            if (wants_text)
+                print(evidence_text(shown, colours));
+            printed = how.json || wants_text;
+            done += docs.documents.size();
+            bar({done, documents.documents(), std::nan(""), std::nan("")});
         }
-        print_json({{"lathe", version()},
-                    {"command", "watermark detect"},
-                    {"documents", where.documents},
-                    {"watermark", m.watermark},
-                    {"method", to_json(model.method)},
-                    {"decided_by", name_of(kind)},
-                    {"rate", s.rate},
-                    {"backend", how.backend},
-                    {"provenance", provenance_of("watermark detect", where, m, how, {})},
-                    {"results", std::move(list)}});
-    } else if (!how.quiet)
-        print(evidence_text(shown, colours_wanted()));
+    } catch (interrupted const &) {
+        throw interrupted{printed ? "the results that were printed are not all" : "nothing was written"};
+    }
+    bar.clear();
+    if (how.json && !list)
+        list.emplace(head, "results");
+    if (page)
+        page->finish();
+    if (list)
+        list->finish();
     return 0;
 }
 
@@ -647,7 +697,8 @@ int sample(document_settings const & where, model_settings const & m, sample_set
     expect_same_embedder(model, where);
     lathe::expects_option(m.prompt_sentences != 0, "prompt_sentences", "0", "at least 1");
     auto const run = watermark_functions_of(how);
-    catch_interrupts();
+    report_abandoned(s.output, s.process.has_value(), how.quiet);
+    catch_interrupts(lathe::io::folder_of(s.output));
     if (model.embedder == embedder_choice::file)
         throw usage_error{
             "--watermark: found one that was calibrated on embeddings, expected one of texts to sample with"};
@@ -875,7 +926,7 @@ int evaluate_detection(document_settings const & where, model_settings const & m
         throw usage_error{"--marked: found nothing, expected documents with the watermark"};
     lathe::expects_option(s.level > 0 && s.level < 1, "level", std::to_string(s.level), "a number between 0 and 1");
     auto const model = load_model(m.watermark);
-    static_cast<void>(model.partition(m.key));
+    auto const partition = partition_of(model, m);
     static_cast<void>(watermark_functions_of(how));
     expect_same_embedder(model, where);
     catch_interrupts();
@@ -901,7 +952,7 @@ int evaluate_detection(document_settings const & where, model_settings const & m
         kinds.push_back(evidence_kind::key);
     constexpr double rates[] = {0.01, 0.05};
     constexpr std::size_t width = 24;
-    auto const judged_human = judge_documents(model, human, m, rates[0], how).documents;
+    auto const judged_human = judge_documents(model, partition, human, m, rates[0], how).documents;
     auto const scores_of = [](std::vector<judgement> const & all, evidence_kind kind) {
         std::vector<double> scores;
         for (auto const & j : all)
@@ -916,7 +967,7 @@ int evaluate_detection(document_settings const & where, model_settings const & m
         human_diversity += lathe::evaluate::log_diversity(d.text) / static_cast<double>(human.documents.size());
     for (auto const & a : attacks) {
         auto const docs = attacked(marked, human, a, where, how);
-        auto const judged = judge_documents(model, docs, m, rates[0], how).documents;
+        auto const judged = judge_documents(model, partition, docs, m, rates[0], how).documents;
         json entry{{"attack", a.name()}};
         if (docs.texts && !docs.documents.empty()) {
             double diversity = 0, bleu = 0, rouge = 0;

@@ -1,5 +1,6 @@
 #include "watermark_report.hpp"
 
+#include "commands.hpp"
 #include "html.hpp"
 
 #include <array>
@@ -67,17 +68,25 @@ std::string token_text(std::vector<shown_document> const & documents, bool colou
     return out;
 }
 
-std::string evidence_page(std::string_view title, std::string_view about,
-                          std::vector<shown_document> const & documents) {
-    auto html =
-        html_beginning(title)
-        + "<style>body{font:16px/1.7 serif;margin:2em auto;max-width:52em;padding:0 1em}h1,h2,.note{font-family:"
-          "sans-serif}h2{font-size:1em;margin-top:2em}.verdict{font:14px sans-serif;color:#57606a}.hit{background:"
-          "#c6f0cf}.miss{background:#ffd8d3}.apart{color:#6b7178}.marked{color:#1a7f37}span[title]{cursor:help}"
-          "</style></head><body><h1>"
-        + html_escaped(title) + "</h1><p class=\"verdict\">" + html_escaped(about)
-        + "</p><p class=\"verdict\"><span class=\"hit\">speaks for a watermark</span> <span class=\"miss\">speaks "
-          "against it</span> <span class=\"apart\">is not judged</span>. Point at one for the reason.</p>\n";
+evidence_page::evidence_page(std::string const & path, std::string_view title, std::string_view about)
+    : out_{path, false} {
+    write(html_beginning(title)
+          + "<style>body{font:16px/1.7 serif;margin:2em auto;max-width:52em;padding:0 1em}h1,h2,.note{font-family:"
+            "sans-serif}h2{font-size:1em;margin-top:2em}.verdict{font:14px sans-serif;color:#57606a}.hit{background:"
+            "#c6f0cf}.miss{background:#ffd8d3}.apart{color:#6b7178}.marked{color:#1a7f37}span[title]{cursor:help}"
+            "</style></head><body><h1>"
+          + html_escaped(title) + "</h1><p class=\"verdict\">" + html_escaped(about)
+          + "</p><p class=\"verdict\"><span class=\"hit\">speaks for a watermark</span> <span class=\"miss\">speaks "
+            "against it</span> <span class=\"apart\">is not judged</span>. Point at one for the reason.</p>\n");
+}
+
+void evidence_page::write(std::string const & html) {
+    out_.write(std::as_bytes(std::span{html}), size_);
+    size_ += html.size();
+}
+
+void evidence_page::add(std::vector<shown_document> const & documents) {
+    std::string html;
     for (auto const & d : documents) {
         html += "<h2>" + html_escaped(d.id) + ": " + (d.marked ? "<span class=\"marked\">marked</span>" : "not marked")
                 + "</h2><p class=\"verdict\">" + html_escaped(d.verdict) + "</p><p>";
@@ -91,7 +100,42 @@ std::string evidence_page(std::string_view title, std::string_view about,
         }
         html += "</p>\n";
     }
-    return html + "</body></html>\n";
+    write(html);
 }
+
+void evidence_page::finish() {
+    write("</body></html>\n");
+    out_.close();
+    out_.publish();
+}
+
+namespace {
+std::string dumped(json const & value) { return value.dump(2, ' ', false, json::error_handler_t::replace); }
+} // namespace
+
+printed_list::printed_list(json const & object, std::string_view name) {
+    auto text = dumped(object);
+    auto const empty = "\n  " + json(name).dump() + ": []"; // in strings there are neither line breaks nor such quotes
+    auto const at = text.find(empty) + empty.size() - 1;
+    rest_ = text.substr(at) + "\n";
+    text.resize(at);
+    print(text);
+}
+
+void printed_list::add(json const & element) {
+    auto text = "\n" + dumped(element);
+    for (auto at = text.find('\n'); at != text.npos; at = text.find('\n', at + 1))
+        text.insert(at + 1, 4, ' ');
+    add_text((some_ ? "," : "") + text);
+    some_ = true;
+}
+
+void printed_list::add_text(std::string const & text) {
+    waiting_ += text;
+    if (waiting_.size() > (std::size_t{1} << 20))
+        print(std::exchange(waiting_, {}));
+}
+
+void printed_list::finish() { print(waiting_ + (some_ ? "\n  " : "") + rest_); }
 
 } // namespace lathe_cli

@@ -35,8 +35,33 @@ std::string evidence_text(std::vector<shown_document> const & documents, bool co
 /// The same of tokens: a line for each document, and with colours its text in them.
 std::string token_text(std::vector<shown_document> const & documents, bool colours);
 
-/// One page of HTML that needs nothing else; sentences are coloured in their text.
-std::string evidence_page(std::string_view title, std::string_view about,
-                          std::vector<shown_document> const & documents);
+/// One page of HTML that needs nothing else; sentences are coloured in their text. Documents are written as they come.
+class evidence_page {
+    lathe::io::staged_file out_;
+    std::uint64_t size_ = 0;
+
+    void write(std::string const & html);
+
+public:
+    /// \throws io_error
+    evidence_page(std::string const & path, std::string_view title, std::string_view about);
+    void add(std::vector<shown_document> const & documents);
+    /// The page appears under its name.
+    void finish();
+};
+
+/// Prints a JSON object of which one member is a list, an element at a time: as print_json does it.
+class printed_list {
+    std::string waiting_, rest_; ///< what is to be printed, and what comes after the list
+    bool some_ = false;
+
+    void add_text(std::string const & text);
+
+public:
+    /// \param object with an empty list under that name
+    printed_list(json const & object, std::string_view name);
+    void add(json const & element);
+    void finish();
+};
 
 } // namespace lathe_cli

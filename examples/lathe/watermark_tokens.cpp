@@ -82,8 +82,11 @@ int detect(lathe::reflect::token_method const & method, json const & options, to
         }
         shown.push_back(std::move(document));
     }
-    if (!s.html.empty())
-        write_page(s.html, evidence_page("Watermark of tokens", name + ": " + std::string{method.summary}, shown));
+    if (!s.html.empty()) {
+        evidence_page page(s.html, "Watermark of tokens", name + ": " + std::string{method.summary});
+        page.add(shown);
+        page.finish();
+    }
     if (how.json) {
         auto list = json::array();
         for (std::size_t i = 0; i != documents.size(); ++i) {

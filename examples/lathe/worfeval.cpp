@@ -45,7 +45,7 @@ BOOST_HANA_ADAPT_STRUCT(lathe::evaluate::worfeval_options, threshold, orders, on
 template <>
 inline constexpr auto lathe::reflect::help<lathe::evaluate::worfeval_options> = lathe::reflect::help_table({
     {"threshold", "nodes match only if their similarity is greater"},
-    {"orders", "reference: how many topological orders of the gold workflow are looked at"},
+    {"orders", "reference: how many topological orders of the gold workflow are looked at, at least 1"},
     {"one_order_from", "reference: workflows of so many nodes, markers counted, have one order: the list"},
     {"graph", "strict: what the graph score counts: nodes of a common induced subgraph (mcis), of a connected one "
               "(mccis), or of the largest component of the edges in both (lcc_mapped)"},

@@ -62,3 +62,66 @@
 #include <lathe/watermark/semstamp.hpp>
 #include <lathe/watermark/simmark.hpp>
 #include <lathe/watermark/synthid.hpp>
+
+// What the namespaces hold: each is spread over many headers, so the words are here.
+
+/// \namespace lathe
+/// What methods and backends share (core/) and the backends themselves; the methods are in namespaces of their own.
+/// \namespace lathe::adapt
+/// Low-rank adapters: starts, forms, conversion, combination, merging into a model.
+/// \namespace lathe::adapt::kernels
+/// Kernels of adapters, on any backend.
+/// \namespace lathe::cluster
+/// Groups of vectors, hard and fuzzy, and whether they hold.
+/// \namespace lathe::cluster::kernels
+/// Kernels of clustering, on any backend.
+/// \namespace lathe::compiled
+/// Methods that are compiled once for each backend and linked, for programs and whoever wants short compile times.
+/// \namespace lathe::dtypes
+/// The table behind lathe::dtype.
+/// \namespace lathe::evaluate
+/// Scores of workflows and texts, and what they are made of.
+/// \namespace lathe::graph
+/// Directed graphs of a size that fits in memory: order, matching, common parts, edit distance.
+/// \namespace lathe::host
+/// Work on plain memory by the processor: what backends with plain pointers get without writing it.
+/// \namespace lathe::host::vector
+/// What depends on the width of the machine's registers. Inline: its names are those of lathe::host.
+/// \namespace lathe::io
+/// Files and other programs: checkpoints, adapters, arrays, workflows, sentences, objectives.
+/// \namespace lathe::kernels
+/// Kernels that are made of kernels.
+/// \namespace lathe::linalg
+/// Factorisations and spectra of matrices in a backend's memory.
+/// \namespace lathe::linalg::kernels
+/// Kernels of linear algebra, on any backend.
+/// \namespace lathe::linalg::vector
+/// What depends on the width of the machine's registers. Inline: its names are those of lathe::linalg.
+/// \namespace lathe::merge
+/// Several models of one shape made one, streamed from checkpoint to checkpoint.
+/// \namespace lathe::merge::kernels
+/// Kernels of merging, on any backend.
+/// \namespace lathe::opencl
+/// What opencl_backend is made of: owners, devices, sources of kernels, compiled programs.
+/// \namespace lathe::ops
+/// The operations that algorithms call on a backend.
+/// \namespace lathe::ops::kernels
+/// Kernels of the operations that backends need not bring.
+/// \namespace lathe::optimize
+/// Steps of optimisers over vectors in a backend's memory, and their schedules.
+/// \namespace lathe::optimize::kernels
+/// Kernels of optimisers, on any backend.
+/// \namespace lathe::random
+/// Random numbers: Philox, which the methods use, and the streams of other libraries that their results depend on.
+/// \namespace lathe::reflect
+/// Options and results as data: their fields by name, to and from JSON.
+/// \namespace lathe::registry
+/// The methods as a list that programs go through at compile time.
+/// \namespace lathe::testing
+/// For whoever writes a backend or a method: laws to obey, archetypes, an oracle.
+/// \namespace lathe::watermark
+/// Marks in text and logits, by sentence and by token: sampling, detection, calibration, attacks.
+/// \namespace lathe::watermark::kernels
+/// Kernels of watermarks, on any backend.
+/// \namespace lathe::windows
+/// What core/window.hpp is made of.

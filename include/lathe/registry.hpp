@@ -2,19 +2,22 @@
 /// \file  The methods of merging and of adaptation as lists that programs, tests and documents walk through.
 ///
 /// A merging method is a type with
-///   name, summary         what a person calls it and what it does
-///   options               its option struct, described in reflect/merge.hpp
-///   base                  whether it can do without a base
-///   files, files_required what the files are called that go with the models, one for each (empty if there are none), and
-///                         whether the method needs them
-///   result                what it reports: a status, or a struct that holds one
-///   run<T>(be, pool, files, sink, options, control)
-/// or, where it minimises an objective, with `objective` in the place of files, and with
-///   step                  what a caller may be told of each step
-///   run<T>(be, pool, objective, sink, options, control, on_step)
-/// A method that begins an adapter has name, summary and options, and
-///   base                  what becomes of the weight
-///   run<T>(be, w, r, options, control), which gives an adapt::started<B, T>
+/// - `name`, `summary`: what a person calls it and what it does;
+/// - `options`: its option struct, described in reflect/merge.hpp;
+/// - `base`: whether it can do without a base;
+/// - `files`, `files_required`: what the files are called that go with the models, one for each (empty if there are
+///   none), and whether the method needs them;
+/// - `result`: what it reports: a status, or a struct that holds one;
+/// - `run<T>(be, pool, files, sink, options, control)`.
+///
+/// Where it minimises an objective it has `objective` in the place of files, and
+/// - `step`: what a caller may be told of each step, where there are steps to tell of;
+/// - `run<T>(be, pool, objective, sink, options, control, on_step)`.
+///
+/// A method that begins an adapter has `name`, `summary` and `options`, and
+/// - `base`: what becomes of the weight;
+/// - `run<T>(be, w, r, options, control)`, which gives an adapt::started<B, T>.
+///
 /// To add one: write its header and option struct, describe the struct, add a type here and name it in a list.
 #include <lathe/reflect/adapt.hpp>
 #include <lathe/reflect/merge.hpp>
@@ -26,14 +29,19 @@
 LATHE_NAMESPACE_BEGIN
 namespace registry {
 
+/// What a merging method does with the base.
 enum class base_use : unsigned char {
     optional, ///< gives only types, and the tensors that are copied
-    required
+    required  ///< task vectors are taken from it, or it is where the state starts
 };
 
+/// Checkpoints that go with the models of a pool, in their order; empty for none.
 using file_list = std::span<checkpoint * const>;
 
+/// merge::average().
 struct average {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "average", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary = "mean of the models";
@@ -45,9 +53,13 @@ struct average {
                       Control ctl) {
         return merge::average<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::linear().
 struct linear {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "linear", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary = "weighted mean, or weighted sum, of the models";
@@ -59,9 +71,13 @@ struct linear {
                       Control ctl) {
         return merge::linear<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::task_arithmetic().
 struct task_arithmetic {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "task_arithmetic", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary = "base plus the scaled, weighted sum of the task vectors";
@@ -73,9 +89,13 @@ struct task_arithmetic {
                       Control ctl) {
         return merge::task_arithmetic<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::ties().
 struct ties {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "ties", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary = "largest elements of the task vectors, those that agree in sign";
@@ -87,9 +107,13 @@ struct ties {
                       Control ctl) {
         return merge::ties<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::dare(). Masks that are given take the place of the random ones.
 struct dare {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "dare", files = "masks";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary =
@@ -102,9 +126,13 @@ struct dare {
                       options const & o, Control ctl) {
         return merge::dare<T>(be, pool, sink, o, std::vector<checkpoint *>(masks.begin(), masks.end()), ctl);
     }
+    ///@}
 };
 
+/// merge::slerp(), of two models.
 struct slerp {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "slerp", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary = "spherical interpolation of two models, tensor by tensor";
@@ -116,9 +144,13 @@ struct slerp {
                       Control ctl) {
         return merge::slerp<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::fisher(). The files hold the diagonals of the Fisher information.
 struct fisher {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "fisher", files = "fisher";
     static constexpr bool files_required = true;
     static constexpr std::string_view summary = "mean of the models, every element weighted by its Fisher information";
@@ -130,9 +162,13 @@ struct fisher {
                       options const & o, Control ctl) {
         return merge::fisher<T>(be, pool, std::vector<checkpoint *>(files_.begin(), files_.end()), sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::regmean(). The files hold the Gram matrices: merge::gram_pool.
 struct regmean {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "regmean", files = "grams";
     static constexpr bool files_required = true;
     static constexpr std::string_view summary =
@@ -145,9 +181,13 @@ struct regmean {
                       options const & o, Control ctl) {
         return merge::regmean<T>(be, pool, files_, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::tsv().
 struct tsv {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "tsv", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary = "leading singular vectors of the task vectors, made orthogonal (TSV-M)";
@@ -159,9 +199,13 @@ struct tsv {
                       Control ctl) {
         return merge::tsv<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::iso_c().
 struct iso_c {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "iso_c", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary = "sum of the task vectors with equal singular values (Iso-C)";
@@ -173,9 +217,13 @@ struct iso_c {
                       Control ctl) {
         return merge::iso_c<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// merge::iso_cts().
 struct iso_cts {
+    ///@{
+    /// As of every merging method: registry.hpp.
     static constexpr std::string_view name = "iso_cts", files = "";
     static constexpr bool files_required = false;
     static constexpr std::string_view summary =
@@ -188,8 +236,10 @@ struct iso_cts {
                       Control ctl) {
         return merge::iso_cts<T>(be, pool, sink, o, ctl);
     }
+    ///@}
 };
 
+/// The merging methods that need no objective, as types: for_each_method walks through them.
 inline constexpr auto merging_methods =
     boost::hana::tuple_t<average, linear, task_arithmetic, ties, dare, slerp, fisher, regmean, tsv, iso_c, iso_cts>;
 
@@ -203,7 +253,10 @@ enum class objective_use : unsigned char {
     evaluation ///< double(checkpoint &), the larger, the better
 };
 
+/// merge::frank_wolfe(), streamed.
 struct frank_wolfe {
+    ///@{
+    /// As of every method that minimises an objective: registry.hpp.
     static constexpr std::string_view name = "frank_wolfe";
     static constexpr std::string_view summary =
         "minimise an objective over the convex hull of the models, with a certificate";
@@ -217,9 +270,13 @@ struct frank_wolfe {
                       Control ctl, OnStep && on_step = {}) {
         return merge::frank_wolfe<T>(be, pool, f, sink, o, ctl, on_step);
     }
+    ///@}
 };
 
+/// merge::fw_merging().
 struct fw_merging {
+    ///@{
+    /// As of every method that minimises an objective: registry.hpp.
     static constexpr std::string_view name = "fw_merging";
     static constexpr std::string_view summary = "Frank-Wolfe merging as published, hard: one candidate at a time";
     static constexpr auto base = base_use::optional; // variant fwm_lora has none
@@ -232,9 +289,14 @@ struct fw_merging {
                       Control ctl, OnStep && on_step = {}) {
         return merge::fw_merging<T>(be, pool, f, sink, o, ctl, on_step);
     }
+    ///@}
 };
 
+/// merge::fw_merging_soft(). Tasks that are differentiable as a whole bring the loss that adamerging learns by; for
+/// others it is their sum.
 struct fw_merging_soft {
+    ///@{
+    /// As of every method that minimises an objective: registry.hpp.
     static constexpr std::string_view name = "fw_merging_soft";
     static constexpr std::string_view summary = "Frank-Wolfe merging as published, soft: every task takes a candidate";
     static constexpr auto base = base_use::required;
@@ -252,9 +314,13 @@ struct fw_merging_soft {
             return merge::fw_merging_soft<T>(be, pool, tasks, loss, sink, o, ctl, on_step);
         }
     }
+    ///@}
 };
 
+/// merge::adamerging().
 struct adamerging {
+    ///@{
+    /// As of every method that minimises an objective: registry.hpp.
     static constexpr std::string_view name = "adamerging";
     static constexpr std::string_view summary = "task arithmetic with coefficients that minimise an objective, by Adam";
     static constexpr auto base = base_use::required;
@@ -267,9 +333,13 @@ struct adamerging {
                       Control ctl, OnStep && on_step = {}) {
         return merge::adamerging<T>(be, pool, f, sink, o, ctl, on_step);
     }
+    ///@}
 };
 
+/// merge::kinship_search() with merges that are weighted sums; it has no steps to tell of.
 struct kinship_search {
+    ///@{
+    /// As of every method that minimises an objective: registry.hpp.
     static constexpr std::string_view name = "kinship_search";
     static constexpr std::string_view summary = "merge pairs of the best models again and again, explored by kinship";
     static constexpr auto base = base_use::required;
@@ -281,8 +351,10 @@ struct kinship_search {
                       options const & o, Control ctl) {
         return merge::kinship_search<T>(be, pool, evaluate, sink, o, ctl);
     }
+    ///@}
 };
 
+/// The merging methods that minimise an objective, as types.
 inline constexpr auto objective_methods =
     boost::hana::tuple_t<frank_wolfe, fw_merging, fw_merging_soft, adamerging, kinship_search>;
 
@@ -296,7 +368,10 @@ enum class weight_use : unsigned char {
     truncated ///< so it is, but who loads the adapter can do that again (KaSA in PEFT)
 };
 
+/// adapt::lora().
 struct lora {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "lora";
     static constexpr std::string_view summary = "random A, B = 0";
     static constexpr auto base = weight_use::extents;
@@ -305,8 +380,12 @@ struct lora {
     static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
         return {adapt::lora<T>(be, w.rows, w.cols, r, o)};
     }
+    ///@}
 };
+/// adapt::lora() with scaling_rule::rslora, whatever the options say.
 struct rslora {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "rslora";
     static constexpr std::string_view summary = "LoRA with the scaling alpha / sqrt(r)";
     static constexpr auto base = weight_use::extents;
@@ -316,8 +395,12 @@ struct rslora {
         o.rule = adapt::scaling_rule::rslora;
         return {adapt::lora<T>(be, w.rows, w.cols, r, o)};
     }
+    ///@}
 };
+/// adapt::lora() and adapt::dora_norms().
 struct dora {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "dora";
     static constexpr std::string_view summary = "LoRA, and the magnitude of every output apart";
     static constexpr auto base = weight_use::read;
@@ -328,11 +411,13 @@ struct dora {
         out.magnitude = adapt::dora_norms<B, T>(be, w, out.adapter.factors());
         return out;
     }
+    ///@}
 };
 /// What PiSSA and MiLoRA share: triplets of one end of the spectrum go from the weight to the adapter.
 template <linalg::spectrum_end End> struct triplets_taken {
-    static constexpr auto base = weight_use::replaced;
-    using options = adapt::spectral_options;
+    static constexpr auto base = weight_use::replaced; ///< the adapter goes with what is left of the weight
+    using options = adapt::spectral_options;           ///< the same for both ends
+    /// The adapter of rank r, and what share of the weight it holds; w keeps the rest.
     template <real T, class B, class Control>
     static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control ctl) {
         adapt::triplet_report report;
@@ -340,11 +425,18 @@ template <linalg::spectrum_end End> struct triplets_taken {
         return {std::move(made), {}, true, report};
     }
 };
+/// adapt::take_triplets() of the largest.
 struct pissa : triplets_taken<linalg::spectrum_end::largest> {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "pissa";
     static constexpr std::string_view summary = "the largest singular triplets";
+    ///@}
 };
+/// adapt::pissa_fast().
 struct pissa_fast {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "pissa_fast";
     static constexpr std::string_view summary = "about the largest singular triplets, from a sketch (pissa_niter_4)";
     static constexpr auto base = weight_use::replaced;
@@ -353,12 +445,20 @@ struct pissa_fast {
     static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
         return {adapt::pissa_fast(be, w, r, o.sketch, {.alpha = o.alpha, .rule = o.rule}), {}, true};
     }
+    ///@}
 };
+/// adapt::take_triplets() of the smallest.
 struct milora : triplets_taken<linalg::spectrum_end::smallest> {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "milora";
     static constexpr std::string_view summary = "the smallest singular triplets";
+    ///@}
 };
+/// adapt::olora().
 struct olora {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "olora";
     static constexpr std::string_view summary = "the first columns of a QR decomposition";
     static constexpr auto base = weight_use::replaced;
@@ -367,8 +467,12 @@ struct olora {
     static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
         return {adapt::olora(be, w, r, o), {}, true};
     }
+    ///@}
 };
+/// adapt::mica().
 struct mica {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "mica";
     static constexpr std::string_view summary = "B from the smallest singular values, to stay; A = 0";
     static constexpr auto base = weight_use::read;
@@ -379,8 +483,12 @@ struct mica {
         auto made = adapt::mica(be, w, r, o, ctl, &report);
         return {std::move(made), {}, false, report};
     }
+    ///@}
 };
+/// adapt::loftq(). What it reports beside the adapter is dropped.
 struct loftq {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "loftq";
     static constexpr std::string_view summary = "a quantised weight, and the largest triplets of what that lost";
     static constexpr auto base = weight_use::replaced;
@@ -389,8 +497,12 @@ struct loftq {
     static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t r, options const & o, Control) {
         return {std::move(adapt::loftq(be, w, r, o).adapter), {}, true};
     }
+    ///@}
 };
+/// adapt::kasa_truncate(), then adapt::kasa().
 struct kasa {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "kasa";
     static constexpr std::string_view summary =
         "the weight without its smallest singular triplets, and B diag(sigma) A";
@@ -406,8 +518,12 @@ struct kasa {
         }
         return {adapt::kasa<T>(be, w.rows, w.cols, r, o), {}, truncation.dropped.has_value(), report};
     }
+    ///@}
 };
+/// adapt::adalora(). The rank is that of the options.
 struct adalora {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "adalora";
     static constexpr std::string_view summary = "B diag(E) A with E = 0, for ranks that training shares out";
     static constexpr auto base = weight_use::extents;
@@ -416,8 +532,12 @@ struct adalora {
     static adapt::started<B, T> run(B & be, mat<B, T> w, std::size_t, options const & o, Control) {
         return {adapt::adalora<T>(be, w.rows, w.cols, o)};
     }
+    ///@}
 };
+/// adapt::melora(), the blocks put together by adapt::melora_to_lora(). The ranks are those of the options.
 struct melora {
+    ///@{
+    /// As of every method that begins an adapter: registry.hpp.
     static constexpr std::string_view name = "melora";
     static constexpr std::string_view summary = "several LoRAs along the diagonal, as one";
     static constexpr auto base = weight_use::extents;
@@ -430,8 +550,10 @@ struct melora {
             factors.push_back(block.factors());
         return {adapt::melora_to_lora<B, T>(be, factors)};
     }
+    ///@}
 };
 
+/// The methods that begin an adapter, as types.
 inline constexpr auto adaptation_methods =
     boost::hana::tuple_t<lora, rslora, dora, pissa, pissa_fast, milora, olora, mica, loftq, kasa, adalora, melora>;
 

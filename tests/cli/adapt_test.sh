@@ -138,3 +138,29 @@ cp good.safetensors bad.safetensors
 touch -d '2001-01-01' bad.safetensors
 run 0 adapt init pissa bad.safetensors --target-modules proj --residual r -o x --quiet # another input: from the beginning
 [[ ! -e x.unfinished && ! -e r.unfinished ]] || fail "left work behind"
+
+# Results too large for their type: infinite with a note, an error that names the first, or the largest of the type.
+run 0 adapt init pissa base.safetensors --target-modules proj --rank 2 --residual wide-base.safetensors -o wide --quiet
+for what in adapter checkpoint; do
+    large=(adapt combine wide --weights 1e30 --adapter-dtype F16) first="lora_A.weight' of type F16, element"
+    [[ $what == adapter ]] || large=(adapt merge wide-base.safetensors --adapter wide --weights 1e39) first="proj.weight' of type BF16, element"
+    for overflow in infinity saturate; do
+        to=large-$what-$overflow.safetensors weights=large-$what-$overflow.safetensors
+        [[ $what == checkpoint ]] || to=large-$overflow weights=large-$overflow/adapter_model.safetensors
+        run 0 "${large[@]}" --overflow $overflow -o "$to" --json
+        [[ $err == *"lathe: note: "*" infinite"*"$first"* ]] || fail "$what, $overflow: no note: $err"
+        [[ $out =~ \"infinite_elements\":\ [1-9] ]] || fail "$what, $overflow: $out"
+        if [[ $overflow == saturate ]]; then
+            run 0 merge average "$weights" -o finite.safetensors --overflow error --quiet
+        else
+            refuse 1 'infinite' merge average "$weights" -o finite.safetensors --overflow error --quiet
+        fi
+    done
+    refuse 1 "$first [0-9]+: the result is infinite" "${large[@]}" --overflow error -o never.safetensors
+    [[ ! -e never.safetensors ]] || fail "$what: written"
+    rm -rf never.safetensors.unfinished
+done
+# Of what an earlier run wrote too, and only of what is changed: an infinity that is copied is no result.
+printf '\x80\x7f' | dd of=wide-base.safetensors bs=1 seek=$(($(stat -c %s wide-base.safetensors) - 2)) conv=notrunc status=none # of norm.weight
+run 0 adapt merge wide-base.safetensors --adapter wide -o copied.safetensors --overflow error
+[[ -z $err && $(tail -c 2 copied.safetensors | od -An -tx1) == ' 80 7f' ]] || fail "a tensor that is copied: $err"

@@ -159,6 +159,50 @@ for round in $(seq 8); do
 done
 rm -f .lathe-*
 
+# What was left is named by every command that writes to the folder; what somebody uses is not. A file is in use while it is
+# locked, or while the process runs that its name has the number of, unless that one began after the file was written: numbers
+# come again, and the first process of every container has the same one.
+mkdir left && cd left
+cp "$points" points.npy
+gone=4194303 # above the largest number of a process
+: >.lathe-$gone-0.tmp                             # of a process that is gone
+: >.lathe-$$-1.tmp && touch -d 2001-01-01 .lathe-$$-1.tmp # of one that had the number of a process which runs
+: >.lathe-$$-2.tmp                                # of a process that runs
+: >.lathe-$gone-3.tmp                             # of one elsewhere, which runs
+exec 9<.lathe-$gone-3.tmp && flock 9
+note="lathe: note: .*: .lathe-[0-9]+-[01].tmp and 1 more like it are left of a run that was killed"
+for command in "merge average $m0 -o x.safetensors" "cluster fit points.npy --clusters 3 --fuzzifier 2 -o c.npy" \
+    "cluster predict points.npy --centres c.npy --fuzzifier 2 -o u.npy" \
+    "watermark calibrate ../documents.txt --fuzzifier 1.02 -o mark.safetensors" \
+    "watermark detect ../documents.txt --watermark mark.safetensors --html page.html"; do
+    run 0 $command
+    [[ $err =~ $note ]] || fail "$command: no note: $err"
+    run 0 $command --quiet
+    [[ -z $err ]] || fail "$command --quiet: $err"
+done
+exec 9<&-
+run 0 merge average "$m0" -o x.safetensors
+[[ $err == *"and 2 more like it"* ]] || fail "a lock that is gone: $err"
+# Folders of files exchanged with a command, of a run that the command killed.
+mkdir exchange
+status=0
+TMPDIR=$PWD/exchange "$LATHE_PROGRAM" merge frank_wolfe "$data"/data_core/m{0,1}.safetensors -o y.safetensors \
+    --objective-command 'kill -KILL $PPID; cat {params}' 2>/dev/null || status=$?
+[[ $status == 137 && $(ls exchange) == lathe-*-?????? ]] || fail "killed by its command: $status: $(ls exchange)"
+mkdir exchange/lathe-$$-abcdef
+export TMPDIR=$PWD/exchange
+objective_run=(merge frank_wolfe "$data"/data_core/m{0,1}.safetensors --iters 1 --step open -o y.safetensors --objective-command
+    'cp {params} {gradient} && echo "{\"loss\": 1}" >{loss}')
+run 0 "${objective_run[@]}"
+[[ $err =~ "lathe: note: "[^$'\n']*"/exchange: lathe-"[0-9]+-[A-Za-z0-9]+" is left of a run that was killed" ]] || fail "exchange: $err"
+rm -r exchange
+mkdir exchange
+run 0 "${objective_run[@]}" --quiet
+unset TMPDIR
+[[ -z $(ls exchange) ]] || fail "left behind: $(ls exchange)"
+cd ..
+rm -r left
+
 # ---- Two runs write the same file --------------------------------------------------------------------------------------------
 plain one.safetensors 24
 printf '\2' | dd of=one.safetensors bs=1 seek=2000 conv=notrunc status=none

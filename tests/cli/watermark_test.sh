@@ -246,3 +246,39 @@ patterns=('version: found 2' 'vectors: found F64 of shape' 'fuzzifier' 'colour' 
 for i in 0 1 2 3 4 5; do
     refuse 1 "m$i.safetensors: .*${patterns[$i]}" "${water[@]}" detect held.jsonl "${fields[@]}" --watermark "m$i.safetensors"
 done
+
+# Many documents are taken a few thousand at a time: the results are those of parts, in order; what is wrong with the last is
+# said before anything of the first is printed.
+awk 'BEGIN {
+    split("kernel disk boot bread oven yeast river sail wind court judge violin", words, " ")
+    s = 77
+    for (d = 0; d < 17000; d++) {
+        line = "{\"id\": \"d" d "\", \"sentences\": ["
+        for (i = 0; i < 2 + d % 2; i++) {
+            s = (s * 1103515245 + 12345) % 2147483648
+            line = line (i ? ", " : "") "\"Now " words[int(s / 65536) % 12 + 1] " " words[int(s / 1048576) % 12 + 1] ".\""
+        }
+        print line "]}"
+    }
+}' /dev/null >many.jsonl
+run 0 "${water[@]}" detect many.jsonl "${fields[@]}" --watermark mark.safetensors --html many.html
+mv out.txt whole.txt
+[[ $(grep -c 'marked; ' whole.txt) == 17000 && $(grep -c '<h2>' many.html) == 17000 && $(tail -c 8 many.html) == '</html>' ]] || fail "many"
+head -n 9001 many.jsonl >part1.jsonl
+tail -n +9002 many.jsonl >part2.jsonl
+: >parts.txt
+for part in 1 2; do
+    run 0 "${water[@]}" detect part$part.jsonl "${fields[@]}" --watermark mark.safetensors
+    cat out.txt >>parts.txt
+done
+same whole.txt parts.txt
+run 0 "${water[@]}" detect many.jsonl "${fields[@]}" --watermark mark.safetensors --json
+python3 - <<'END'
+import json
+results = json.load(open("out.txt"))["results"]
+assert [r["id"] for r in results] == [f"d{i}" for i in range(17000)]
+END
+echo '{"sentences": 3}' >>many.jsonl
+rm many.html
+refuse 1 'many.jsonl: line 17001: sentences: found 3' "${water[@]}" detect many.jsonl "${fields[@]}" --watermark mark.safetensors --html many.html
+[[ ! -e many.html ]] || fail "a page of what was refused"

@@ -184,6 +184,22 @@ refused "a default backend that is not there" "LATHE_DEFAULT_BACKEND: found 'aba
     configure -S . -B "$work/abacus" -DLATHE_DEFAULT_BACKEND=abacus -DLATHE_BUILD_TESTS=OFF -DLATHE_BUILD_EXAMPLES=OFF \
     -DLATHE_BUILD_BENCH=OFF
 
+if [ -f "$build/liblathe_compiled_eigen.a" ]; then
+    echo "==> compiled methods"
+    refused "compiled methods that were not installed" "without 'compiled'" configure -S tests/consumers/installed \
+        -B "$work/not_compiled" "-DCMAKE_PREFIX_PATH=$work/moved" -DWANTED=compiled
+    for component in development compiled_eigen; do
+        quietly "install $component" cmake --install "$build" --prefix "$work/with_compiled" --component $component
+    done
+    quietly "find_package" configure -S tests/consumers/installed -B "$work/compiled" \
+        "-DCMAKE_PREFIX_PATH=$work/with_compiled" -DWANTED=compiled
+    quietly "build" cmake --build "$work/compiled" --target compiled
+    quietly "run" "$work/compiled/compiled"
+    nm -C "$(find "$work/compiled" -name compiled.cpp.o)" > "$work/symbols"
+    grep -q 'U .*compiled::merging<.*>::run' "$work/symbols" && ! grep -qE 'W .*merge::ties<' "$work/symbols" ||
+        { echo "FAIL what is compiled is instantiated again" && exit 1; }
+fi
+
 if [ -x "$build/examples/lathe" ]; then
     echo "==> the program"
     quietly "install the program" cmake --install "$build" --prefix "$work/full"

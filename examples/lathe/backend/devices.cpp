@@ -42,8 +42,8 @@ template json devices_of<selected>();
 
 namespace {
 template <class B> std::string name_on(std::string_view device) {
-    if constexpr (requires { B::devices(); })
-        return lathe::compiled::make_backend<B>(1, device).device().name;
+    if constexpr (requires { B::chosen_device(device); })
+        return B::chosen_device(device).name;
     else
         return "host";
 }

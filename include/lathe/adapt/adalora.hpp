@@ -8,14 +8,19 @@
 LATHE_NAMESPACE_BEGIN
 namespace adapt {
 
+/// Options of adalora, adalora_budget_at and adalora_importance.
 struct adalora_options {
     double alpha = 0;              ///< not positive: the rank
     std::size_t initial_rank = 12; ///< of every layer, and what the scaling is of, whatever is left later
     std::size_t target_rank = 8;   ///< mean over the layers
-    std::size_t tinit = 0, tfinal = 0, delta_t = 1, total_steps = 1;
-    double beta1 = 0.85, beta2 = 0.85; ///< smoothing of sensitivity and of its uncertainty
-    double orthogonality = 0.5;        ///< weight of the orthogonality loss
-    std::uint64_t seed = 0;
+    std::size_t tinit = 0,         ///< steps at the start with all triplets
+        tfinal = 0,                ///< steps at the end with the target
+        delta_t = 1,               ///< steps from one masking to the next
+        total_steps = 1;           ///< of the training
+    double beta1 = 0.85,           ///< smoothing of the sensitivity, between 0 and 1
+        beta2 = 0.85;              ///< smoothing of its uncertainty, between 0 and 1
+    double orthogonality = 0.5;    ///< weight of the orthogonality loss
+    std::uint64_t seed = 0;        ///< of a model; give every weight its own: seed ^ random::fnv1a(name)
 };
 
 /// alpha / (r + 1e-5), r the rank at the beginning. 0 for r = 0, which is allowed.
@@ -36,8 +41,8 @@ adapter<B, T> adalora(B & be, std::size_t outputs, std::size_t inputs, adalora_o
 
 /// How many triplets all layers may have together.
 struct adalora_budget {
-    std::size_t triplets;
-    bool mask; ///< whether the others are to be masked now
+    std::size_t triplets; ///< of all layers together
+    bool mask;            ///< whether the others are to be masked now
 };
 /// Of step t, counted from 1: all until tinit, the target from total_steps - tfinal on, a cubic between, masked every
 /// delta_t steps. `initial` and `target` are over all layers. \throws option_error unless tinit < total_steps - tfinal,
@@ -58,7 +63,7 @@ inline adalora_budget adalora_budget_at(std::size_t t, std::size_t initial, std:
 }
 
 namespace kernels {
-// Ibar, Ubar := their exponential means with |p g| and |I - Ibar|.
+/// Ibar, Ubar := their exponential means with |p g| and |I - Ibar|.
 inline constexpr auto importance = [](auto const & p, auto const & g, auto const & mean, auto const & spread,
                                       auto const & beta1, auto const & beta2) {
     auto const i = math::abs(p * g);
@@ -102,6 +107,7 @@ template <class B, real T> class adalora_importance {
     }
 
 public:
+    /// Zeros, for layers of these extents. \throws option_error unless both betas are between 0 and 1
     adalora_importance(B & be, std::span<factors<B, T> const> layers, adalora_options const & options = {})
         : beta1_{options.beta1}, beta2_{options.beta2} {
         for (auto const beta : {beta1_, beta2_})

@@ -42,10 +42,11 @@ adapter<B, T> melora_to_lora(B & be, std::span<factors<B, T> const> blocks) {
     return out;
 }
 
+/// Options of melora.
 struct melora_options {
     std::vector<std::size_t> ranks = {}; ///< of the blocks
     std::vector<double> alphas = {};     ///< one for each, or one for all
-    std::uint64_t seed = 0;
+    std::uint64_t seed = 0;              ///< of a model; give every weight its own: seed ^ random::fnv1a(name)
 };
 /// The blocks of a weight: A_i uniform on +-1 / sqrt(inputs / p), B_i = 0. \throws option_error unless the number of
 /// blocks divides the extents (its authors round down, in silence), and alphas and ranks fit each other
@@ -77,8 +78,8 @@ std::vector<adapter<B, T>> melora(B & be, std::size_t outputs, std::size_t input
 /// Where the gradients of a weight under MELoRA go.
 template <class B, real T> struct melora_gradients {
     std::vector<gradients<B, T>> blocks; ///< one for each block, of which a, b and sigma are looked at; or none
-    std::optional<vec<B, T>> bias = std::nullopt;
-    std::optional<mat<B, T>> x = std::nullopt; ///< of the input
+    std::optional<vec<B, T>> bias = std::nullopt; ///< of the layer's bias
+    std::optional<mat<B, T>> x = std::nullopt;    ///< of the input
 };
 /// A weight under MELoRA, block by block: what the padded adapter does, without its zeros.
 template <class B, real T>
@@ -174,12 +175,17 @@ public:
             ops::fill(be, T(0), b_.back().view());
         }
     }
+    /// Groups that are left.
     [[nodiscard]] std::size_t groups() const noexcept { return b_.size(); }
+    /// Of a layer. \throws std::out_of_range
     [[nodiscard]] std::size_t group(std::size_t layer) const { return group_.at(layer); }
+    /// Layers in a group. \throws std::out_of_range
     [[nodiscard]] std::size_t size(std::size_t group) const { return size_.at(group); }
+    /// The A of all layers, rank x inputs.
     [[nodiscard]] mat<B, T> a() { return as_matrix(a_.view(), rank_, inputs_); }
     /// Of a group. Its gradient is the sum of those of its layers.
     [[nodiscard]] mat<B, T> b(std::size_t group) { return as_matrix(b_.at(group).view(), outputs_, rank_); }
+    /// Views for a layer, valid until groups merge. \throws std::out_of_range
     [[nodiscard]] adapt::factors<B, T> factors(std::size_t layer) { return {a(), b(group(layer)), scaling_}; }
 
     /// The cosine of two groups' B; 0 if one is 0.
@@ -225,6 +231,7 @@ public:
             merge(be, pair.first, pair.second);
         }
     }
+    /// The same by the cosine of B.
     void merge_until(B & be, std::size_t target, double least = -1) {
         merge_until(be, target, least, [&](std::size_t i, std::size_t j) { return similarity(be, i, j); });
     }

@@ -5,48 +5,54 @@
 LATHE_NAMESPACE_BEGIN
 namespace adapt {
 
+/// What combine does with the adapters, by PEFT's names.
 enum class combination : unsigned char {
     cat,    ///< exact: the ranks add up
     svd,    ///< the best of rank svd_rank, without the dense sum
     linear, ///< factor by factor, with the roots of the weights: NOT the sum, it has products of all A's and B's
-    ties,   ///< the last four, too, treat A and B apart
-    magnitude_prune, //
-    dare_linear,
-    dare_ties,
+    ties,   ///< A's and B's apart, like the next three: the largest magnitudes stay, an elected sign wins
+    magnitude_prune, ///< the same without an election
+    dare_linear,     ///< elements stay at random, rescaled
+    dare_ties,       ///< the same with an election
     ties_svd, ///< these four treat the dense changes and decompose the result: O(out in) memory, a whole SVD's worth of
               ///< work
-    magnitude_prune_svd,
-    dare_linear_svd,
-    dare_ties_svd
+    magnitude_prune_svd, ///< as magnitude_prune
+    dare_linear_svd,     ///< as dare_linear
+    dare_ties_svd        ///< as dare_ties
 };
+/// Which sign wins an element in the ties kinds.
 enum class election : unsigned char {
     total,    ///< the sign of the sum of the pruned tensors
     frequency ///< of the sum of their signs
 };
+/// How often a scaling counts.
 enum class combine_scaling : unsigned char {
     once,        ///< a change counts weight x scaling B A, as PEFT does since #3111
     legacy_twice ///< of svd and *_svd: PEFT to 0.20 took weight x scaling of changes that contained the scaling
 };
 
+/// Options of combine.
 struct combine_options {
-    combination kind = combination::cat;
-    std::vector<double> weights = {}; ///< one for each adapter; none: all 1
-    std::size_t svd_rank = 0;         ///< 0: the largest of the adapters' ranks
-    double density = 1;               ///< of ties, dare and magnitude_prune
-    election elect = election::total;
+    combination kind = combination::cat; ///< cat needs no equal ranks and loses nothing
+    std::vector<double> weights = {};    ///< one for each adapter; none: all 1
+    std::size_t svd_rank = 0;            ///< 0: the largest of the adapters' ranks
+    double density = 1;                  ///< of ties, dare and magnitude_prune
+    election elect = election::total;    ///< of ties
     double clamp = 0; ///< of svd and *_svd: clip both factors to this quantile of their elements, if it is positive
-    combine_scaling scaling = combine_scaling::once;
-    std::uint64_t seed = 0; ///< of dare
+    combine_scaling scaling = combine_scaling::once; ///< legacy_twice repeats what old versions of PEFT made
+    std::uint64_t seed = 0;                          ///< of dare
     /// Of dare: 1 to keep an element, 0 to drop it; in place of random ones. For every adapter one for A and one for B,
     /// or one for the dense change.
-    std::vector<std::vector<unsigned char>> masks_a = {}, masks_b = {}, masks = {};
+    std::vector<std::vector<unsigned char>> masks_a = {}, ///< of A, one for each adapter
+        masks_b = {},                                     ///< of B, likewise
+        masks = {};                                       ///< of dense changes, likewise
 };
 
 /// The methods of PEFT on tensors of equal extents, on the host.
 struct tensor_combination {
     combination kind; ///< ties, magnitude_prune, dare_linear or dare_ties
-    double density;
-    election elect;
+    double density;   ///< share of the elements that pruning keeps
+    election elect;   ///< of ties and dare_ties
 
     /// The int(density n) largest magnitudes stay; of equals the first.
     static void prune_magnitude(std::vector<double> & t, double density) {
@@ -63,6 +69,7 @@ struct tensor_combination {
         for (auto i = keep; i != t.size(); ++i)
             t[order[i]] = 0;
     }
+    /// Keeps an element with the probability `density`, or as the mask says, divided by `density`. \throws shape_error
     static void prune_random(std::vector<double> & t, double density, std::span<unsigned char const> mask,
                              random::uniform_stream stream) {
         if (density >= 1)
@@ -110,6 +117,7 @@ struct tensor_combination {
 ///
 /// Time: cat one copy; svd: compress. \throws option_error, shape_error, non_finite_error
 struct combine_fn {
+    /// The adapters are of equal outputs and inputs, and only read.
     template <class B, real T>
         requires matrix_space<B, T>
     adapter<B, T> operator()(B & be, std::span<factors<B, T> const> all, combine_options const & options = {}) const {
@@ -249,6 +257,7 @@ private:
         put<B, T>(be, b, f.b());
     }
 };
+/// One adapter for a weighted sum of adapters: combine_fn.
 inline constexpr combine_fn combine{};
 
 } // namespace adapt

@@ -63,6 +63,7 @@ public:
         c_.emplace(be.template allocate<T>(values.size()));
         be.upload(std::span<T const>{values}, c_->view());
     }
+    /// |V_i| of every output, V = W + scaling B diag(sigma) A.
     [[nodiscard]] std::span<double const> norms() const noexcept { return norms_; }
 
     /// y := c (x V^T) + bias; under dropout c (dropped x) V^T + (x - dropped x) W^T + bias, as PEFT does.

@@ -13,13 +13,16 @@ namespace adapt {
 
 /// scaling B diag(sigma) A, of factors in memory of the backend; without sigma, sigma is 1.
 template <class B, real T> struct factors {
-    cmat<B, T> a; ///< rank x in
-    cmat<B, T> b; ///< out x rank
-    double scaling = 1;
-    std::optional<cvec<B, T>> sigma = std::nullopt;
+    cmat<B, T> a;                                   ///< rank x in
+    cmat<B, T> b;                                   ///< out x rank
+    double scaling = 1;                             ///< factor of the product
+    std::optional<cvec<B, T>> sigma = std::nullopt; ///< a factor for each row of A
 
+    /// Rows of A, columns of B.
     [[nodiscard]] std::size_t rank() const noexcept { return a.rows; }
+    /// Columns of A: what the layer takes.
     [[nodiscard]] std::size_t inputs() const noexcept { return a.cols; }
+    /// Rows of B: what the layer gives.
     [[nodiscard]] std::size_t outputs() const noexcept { return b.rows; }
     /// \throws shape_error
     void expect_valid() const {
@@ -30,21 +33,28 @@ template <class B, real T> struct factors {
 
 /// Factors that own their memory.
 template <class B, real T> struct adapter {
-    std::size_t outputs, inputs, rank;
-    double scaling;
-    buffer_t<B, T> a_elements, b_elements;
-    std::optional<buffer_t<B, T>> sigma_elements;
+    std::size_t outputs,                          ///< rows of B
+        inputs,                                   ///< columns of A
+        rank;                                     ///< rows of A, columns of B
+    double scaling;                               ///< factor of the product
+    buffer_t<B, T> a_elements,                    ///< rank x inputs
+        b_elements;                               ///< outputs x rank
+    std::optional<buffer_t<B, T>> sigma_elements; ///< of length rank; nothing: 1
 
+    /// Memory that is not initialised. \param with_sigma whether there is a sigma
     adapter(B & be, std::size_t out, std::size_t in, std::size_t r, double s, bool with_sigma = false)
         : outputs{out}, inputs{in}, rank{r}, scaling{s}, a_elements{be.template allocate<T>(r * in)},
           b_elements{be.template allocate<T>(out * r)} {
         if (with_sigma)
             sigma_elements.emplace(be.template allocate<T>(r));
     }
+    /// rank x inputs
     [[nodiscard]] mat<B, T> a() { return as_matrix(a_elements.view(), rank, inputs); }
+    /// outputs x rank
     [[nodiscard]] mat<B, T> b() { return as_matrix(b_elements.view(), outputs, rank); }
     /// \pre it has one
     [[nodiscard]] vec<B, T> sigma() { return sigma_elements->view(); }
+    /// Views, valid as long as this lives.
     [[nodiscard]] adapt::factors<B, T> factors() {
         return {a(), b(), scaling,
                 sigma_elements ? std::optional<cvec<B, T>>(cvec<B, T>(sigma_elements->view())) : std::nullopt};
@@ -90,6 +100,7 @@ template <class B, real T> buffer_t<B, T> scaled_rows(B & be, cmat<B, T> m, std:
 /// 1, unmerging -1: the same product, rounded once into w. Time: 2 out in rank, one pass over w; memory: rank x in.
 /// \throws shape_error
 struct add_delta_fn {
+    /// w is outputs x inputs, or inputs x outputs with `fan_in_fan_out`.
     template <class B, real T, class Q>
         requires matrix_space<B, T>
     void operator()(B & be, factors<B, T> const & f, double factor, mat_view<Q> w, bool fan_in_fan_out = false) const {
@@ -108,10 +119,12 @@ struct add_delta_fn {
             ops::gemm(be, op::none, op::none, static_cast<T>(factor), f.b, a, T(1), w);
     }
 };
+/// Adds the change of an adapter to a weight: add_delta_fn.
 inline constexpr add_delta_fn add_delta{};
 
 /// delta(be, f, w): w := scaling B diag(sigma) A. \throws shape_error
 struct delta_fn {
+    /// w is outputs x inputs.
     template <class B, real T, class Q>
         requires matrix_space<B, T>
     void operator()(B & be, factors<B, T> const & f, mat_view<Q> w) const {
@@ -120,17 +133,19 @@ struct delta_fn {
         add_delta_fn{}(be, f, 1, w);
     }
 };
+/// The change of an adapter as a matrix: delta_fn.
 inline constexpr delta_fn delta{};
 
 /// A layer at work: the weight (as [outputs, inputs]), a bias or none, and what dropout leaves of the adapter's input
 /// (0, or 1 / (1 - p), for every element of x) or nothing.
 template <class B, real T> struct layer {
-    cmat<B, T> weight;
-    std::optional<cvec<B, T>> bias = std::nullopt;
-    std::optional<cmat<B, T>> dropout_mask = std::nullopt;
+    cmat<B, T> weight;                                     ///< W, outputs x inputs
+    std::optional<cvec<B, T>> bias = std::nullopt;         ///< of length outputs
+    std::optional<cmat<B, T>> dropout_mask = std::nullopt; ///< as large as x
 };
 
 namespace kernels {
+/// x y
 inline constexpr auto multiply = [](auto const & x, auto const & y) { return x * y; };
 } // namespace kernels
 
@@ -151,6 +166,7 @@ cmat<B, T> dropped(B & be, cmat<B, T> x, std::optional<cmat<B, T>> const & mask,
 /// add_forward(be, f, x, y): y += scaling ((x A^T) sigma) B^T, what the adapter alone does with rows x of inputs. Time
 /// 2 N rank (out + in). \throws shape_error
 struct add_forward_fn {
+    /// x is N x inputs, y is N x outputs.
     template <class B, real T, class P, class Q>
         requires matrix_space<B, T>
     void operator()(B & be, factors<B, T> const & f, mat_view<P> x, mat_view<Q> y) const {
@@ -167,6 +183,7 @@ struct add_forward_fn {
         ops::gemm(be, op::none, op::transpose, T(1), hidden, f.b, T(1), y);
     }
 };
+/// Adds what an adapter gives: add_forward_fn.
 inline constexpr add_forward_fn add_forward{};
 
 /// y := x W^T + bias, what the layer does without an adapter. \throws shape_error
@@ -183,6 +200,7 @@ void base_forward(B & be, layer<B, T> const & at, mat_view<P> x, mat_view<Q> y) 
 /// forward(be, layer, f, x, y): y := x W^T + bias + scaling ((dropout(x) A^T) sigma) B^T for rows x of inputs. Time:
 /// 2 N out in + 2 N rank (out + in). \throws shape_error
 struct forward_fn {
+    /// x is N x inputs; y is N x outputs, and overwritten.
     template <class B, real T, class P, class Q>
         requires matrix_space<B, T>
     void operator()(B & be, layer<B, T> const & at, factors<B, T> const & f, mat_view<P> x, mat_view<Q> y) const {
@@ -196,13 +214,16 @@ struct forward_fn {
         add_forward(be, f, dropped<B, T>(be, x, at.dropout_mask, memory), y);
     }
 };
+/// What a layer with an adapter gives: forward_fn.
 inline constexpr forward_fn forward{};
 
 /// Where gradients go; what is not given is not computed.
 template <class B, real T> struct gradients {
-    std::optional<mat<B, T>> a, b; ///< of A and B
-    std::optional<vec<B, T>> sigma, bias;
-    std::optional<mat<B, T>> x; ///< of the input
+    std::optional<mat<B, T>> a,     ///< of A, rank x inputs
+        b;                          ///< of B, outputs x rank
+    std::optional<vec<B, T>> sigma, ///< of sigma, of length rank
+        bias;                       ///< of the layer's bias, of length outputs
+    std::optional<mat<B, T>> x;     ///< of the input
 };
 
 /// out := the sum of the rows of g, the gradient of a bias. \throws shape_error
@@ -217,6 +238,7 @@ template <class B, real T> void sum_rows(B & be, cmat<B, T> g, vec<B, T> out) {
 /// what is at out.x; out.bias is not looked at. Time: of add_forward, twice. \throws shape_error; option_error if the
 /// gradient of a sigma is asked for that is not there
 struct add_backward_fn {
+    /// x is N x inputs, as forward took it; g is N x outputs.
     template <class B, real T, class P, class Q>
         requires matrix_space<B, T>
     void operator()(B & be, factors<B, T> const & f, mat_view<P> x, mat_view<Q> g, gradients<B, T> const & out) const {
@@ -256,6 +278,7 @@ struct add_backward_fn {
         }
     }
 };
+/// Gradients of an adapter: add_backward_fn.
 inline constexpr add_backward_fn add_backward{};
 
 /// backward(be, layer, f, x, g, out): the gradients of a function of y = forward(x) from g, its gradient by y: those of
@@ -263,6 +286,7 @@ inline constexpr add_backward_fn add_backward{};
 /// all but W's part, and the adapter's part of dx goes through the mask. Time: of forward, and that again without dx.
 /// \throws shape_error; option_error if the gradient of a sigma is asked for that is not there
 struct backward_fn {
+    /// x is N x inputs, as forward took it; g is N x outputs.
     template <class B, real T, class P, class Q>
         requires matrix_space<B, T>
     void operator()(B & be, layer<B, T> const & at, factors<B, T> const & f, mat_view<P> x, mat_view<Q> g,
@@ -293,6 +317,7 @@ struct backward_fn {
             sum_rows<B, T>(be, g, *out.bias);
     }
 };
+/// Gradients of a layer with an adapter: backward_fn.
 inline constexpr backward_fn backward{};
 
 /// target's columns from `first` on := factor op(m).

@@ -10,10 +10,14 @@ namespace adapt {
 
 /// Purposes of the streams of one seed (random/philox.hpp).
 namespace purposes {
-inline constexpr std::uint32_t a = 0, sigma = 1, b = 2, sketch = 3;
+inline constexpr std::uint32_t a = 0, ///< of A
+    sigma = 1,                        ///< of KaSA's sigma
+    b = 2,                            ///< of B where it is not 0
+    sketch = 3;                       ///< of dense changes
 } // namespace purposes
 
 namespace kernels {
+/// [0, 1) spread over [-bound, bound).
 inline constexpr auto uniform_between = [](auto const & u, auto const & bound) { return bound * (u + u - 1); };
 } // namespace kernels
 
@@ -38,15 +42,17 @@ void fill_normal(B & be, double deviation, random::uniform_stream stream, vec_vi
     be.upload(std::span<T const>{values}, y);
 }
 
+/// How LoRA draws A.
 enum class initial_a : unsigned char {
     kaiming, ///< uniform on +-1 / sqrt(inputs): PyTorch's kaiming_uniform with a = sqrt(5)
     gaussian ///< normal, deviation 1 / r
 };
+/// Options of lora, and of what begins as it does.
 struct lora_options {
-    double alpha = 8;
-    scaling_rule rule = scaling_rule::lora;
-    initial_a a = initial_a::kaiming;
-    std::uint64_t seed = 0; ///< of a model; give every weight its own: seed ^ random::fnv1a(name)
+    double alpha = 8;                       ///< the scaling is alpha / r or alpha / sqrt(r)
+    scaling_rule rule = scaling_rule::lora; ///< which of the two
+    initial_a a = initial_a::kaiming;       ///< the law of A
+    std::uint64_t seed = 0;                 ///< of a model; give every weight its own: seed ^ random::fnv1a(name)
 };
 
 /// LoRA and rsLoRA: random A, B = 0. The numbers depend on the seed and the extents only. \throws option_error

@@ -8,6 +8,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace adapt {
 
+/// Whose KaSA: they differ in what is dropped and in the losses.
 enum class kasa_dialect : unsigned char {
     paper,   ///< drops the r smallest of k = min(outputs, inputs); norms of r x r Gram matrices; losses summed
     authors, ///< keeps the first inputs - r as a slice of Python does: for wide weights nothing, or less than r, is
@@ -15,14 +16,16 @@ enum class kasa_dialect : unsigned char {
     peft     ///< since 0.21: as the paper
 };
 
+/// Options of the KaSA functions, each of which looks at its own.
 struct kasa_options {
-    kasa_dialect dialect = kasa_dialect::paper;
-    double alpha = 16;
-    scaling_rule rule = scaling_rule::lora;
-    double beta = 1e-4, gamma = 1e-3; ///< weights of the losses; the paper tunes them by task
-    std::uint64_t seed = 0;           ///< of a model; give every weight its own: seed ^ random::fnv1a(name)
-    linalg::partial_svd_options svd = {};
-    bool fan_in_fan_out = false; ///< the layer keeps W^T
+    kasa_dialect dialect = kasa_dialect::paper; ///< of truncation and losses
+    double alpha = 16;                          ///< the scaling is alpha / r or alpha / sqrt(r)
+    scaling_rule rule = scaling_rule::lora;     ///< which of the two
+    double beta = 1e-4,                         ///< weight of sigma's loss; the paper tunes both by task
+        gamma = 1e-3;                           ///< weight of the orthogonality losses
+    std::uint64_t seed = 0;                     ///< of a model; give every weight its own: seed ^ random::fnv1a(name)
+    linalg::partial_svd_options svd = {};       ///< of the truncation
+    bool fan_in_fan_out = false;                ///< the layer keeps W^T
 };
 
 /// How many components truncation keeps. \throws option_error if r is 0, or as large as the shorter side and the
@@ -44,6 +47,7 @@ inline std::size_t kasa_kept(kasa_dialect dialect, std::size_t outputs, std::siz
 template <class B, real T> struct kasa_truncation {
     std::size_t kept;                                        ///< components that are left
     std::optional<linalg::partial_svd_result<B, T>> dropped; ///< of the weight as stored; nothing if all were kept
+    /// Components that were dropped.
     [[nodiscard]] std::size_t rank() const { return dropped ? dropped->s.size() : 0; }
 };
 
@@ -166,13 +170,16 @@ void add_defect_gradient(B & be, gram_defect const & defect, double norm, double
 
 /// The auxiliary losses of one layer.
 struct kasa_layer_loss {
-    double sigma_square;     ///< sum of sigma_i^2
-    double small_a, small_b; ///< |A A^T - I_r|_F, |B^T B - I_r|_F
-    double big_a, big_b;     ///< |A^T A - I|_F, |B B^T - I|_F
+    double sigma_square; ///< sum of sigma_i^2
+    double small_a,      ///< |A A^T - I_r|_F
+        small_b;         ///< |B^T B - I_r|_F
+    double big_a,        ///< |A^T A - I|_F
+        big_b;           ///< |B B^T - I|_F
 };
+/// What kasa_loss found.
 struct kasa_loss_result {
     double loss; ///< beta sum sigma^2 + gamma (orthogonality of A and of B), over the layers as the dialect has it
-    std::vector<kasa_layer_loss> layers;
+    std::vector<kasa_layer_loss> layers; ///< in order, unweighted
 };
 
 /// The auxiliary losses of all layers, and their gradients, which are added to what `gradients` holds (none, or one for

@@ -23,20 +23,24 @@ inline constexpr std::array<double, 16> nf4_values{-1.0,
                                                    0.7229568362236023,
                                                    1.0};
 
+/// How the base weight is stored.
 enum class quantisation : unsigned char {
     nf4, ///< blocks of 64 elements, row after row, relative to the largest magnitude of the block
     int8 ///< rows, rint(127 x / largest magnitude of the row)
 };
 /// A matrix of codes and scales. A block of zeros has the scale 0.
 struct quantised {
-    quantisation kind;
-    std::size_t rows, cols;
+    quantisation kind;              ///< what codes and scales mean
+    std::size_t rows,               ///< of the matrix
+        cols;                       ///< of the matrix
     std::vector<std::int8_t> codes; ///< 0 to 15, or -127 to 127
     std::vector<double> scales;     ///< the largest magnitudes
 
+    /// Elements that share a scale.
     [[nodiscard]] std::size_t block() const noexcept {
         return std::max<std::size_t>(1, kind == quantisation::nf4 ? 64 : cols);
     }
+    /// Element i, row after row, dequantised.
     [[nodiscard]] double operator[](std::size_t i) const {
         auto const scale = scales[i / block()];
         return kind == quantisation::nf4 ? scale * nf4_values[static_cast<unsigned char>(codes[i])]
@@ -73,17 +77,19 @@ inline quantised quantise(linalg::host_matrix const & w, quantisation kind) {
     return q;
 }
 
+/// Options of loftq.
 struct loftq_options {
-    quantisation kind = quantisation::nf4;
-    std::size_t iterations = 1;
+    quantisation kind = quantisation::nf4; ///< of the base weight
+    std::size_t iterations = 1;            ///< at least 1
     double alpha = 8; ///< LoftQ's B A knows of no scaling: the function is kept where alpha = r only
-    scaling_rule rule = scaling_rule::lora;
-    linalg::partial_svd_options svd = {};
+    scaling_rule rule = scaling_rule::lora; ///< of the scaling: see alpha
+    linalg::partial_svd_options svd = {};   ///< of the triplets
 };
+/// What loftq found. W holds the base, dequantised.
 template <class B, real T> struct loftq_result {
-    adapt::adapter<B, T> adapter;
-    adapt::quantised base;
-    double error; ///< |W - base - B A|_F
+    adapt::adapter<B, T> adapter; ///< B A of the last step, with the scaling that the options ask for
+    adapt::quantised base;        ///< Q_T
+    double error;                 ///< |W - base - B A|_F
 };
 
 /// R_0 = W; Q_t = quantised R_{t-1}, B A = the r largest triplets of W - Q_t, R_t = W - B A. W := Q_T, dequantised. Not

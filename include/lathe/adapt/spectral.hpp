@@ -11,8 +11,8 @@ namespace adapt {
 /// Where the singular values go.
 enum class singular_values : unsigned char {
     balanced, ///< their root into A, and into B
-    in_a,
-    in_b
+    in_a,     ///< all of them into A
+    in_b      ///< all of them into B
 };
 
 /// scaling B A = the first `count` triplets of r. A value of 0 gives rows and columns of 0 where it goes.
@@ -49,19 +49,21 @@ adapter<B, T> split(B & be, linalg::partial_svd_result<B, T> & r, std::size_t co
     return out;
 }
 
+/// Options of the adapters that are made of an end of W's spectrum.
 struct spectral_options {
-    double alpha = 8;
-    scaling_rule rule = scaling_rule::lora;
-    linalg::partial_svd_options svd = {};
-    bool fan_in_fan_out = false; ///< the layer keeps W^T
+    double alpha = 8;                       ///< the scaling is alpha / r or alpha / sqrt(r)
+    scaling_rule rule = scaling_rule::lora; ///< which of the two
+    linalg::partial_svd_options svd = {};   ///< of the triplets
+    bool fan_in_fan_out = false;            ///< the layer keeps W^T
 };
 
 /// What is known of the triplets that an adapter was made of.
 struct triplet_report {
     double energy = std::numeric_limits<double>::quiet_NaN();      ///< their share of |W|_F^2
     double error_bound = std::numeric_limits<double>::quiet_NaN(); ///< linalg::partial_svd
-    lathe::status status = lathe::status::converged;
+    lathe::status status = lathe::status::converged;               ///< linalg::partial_svd
 };
+/// From what was found of W. A weight of 0 has the energy 1.
 template <class B, real T> triplet_report report_of(linalg::partial_svd_result<B, T> const & found) {
     double sum = 0;
     for (auto const s : found.s)
@@ -181,13 +183,15 @@ adapter<B, T> led(B & be, mat_view<P> w, std::size_t rank, linalg::partial_svd_o
     return split(be, triplets, rank, singular_values::in_a);
 }
 
+/// Options of extract and extract_change.
 struct extract_options {
     std::size_t max_rank = 16;                         ///< 0: the shorter side
     double sv_epsilon = 0;                             ///< only values above it, if it is positive
     double energy = 1;                                 ///< the smallest rank with this share of the sum of s^2
     singular_values place = singular_values::balanced; ///< mergekit; in_a without its distribute_scale; PEFT has in_b
-    linalg::partial_svd_options svd = {};
+    linalg::partial_svd_options svd = {};              ///< of the triplets
 };
+/// What extract and extract_change found.
 template <class B, real T> struct extract_result {
     adapt::adapter<B, T> adapter; ///< with scaling 1
     std::vector<double> s;        ///< its singular values

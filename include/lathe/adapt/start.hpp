@@ -11,16 +11,17 @@ namespace adapt {
 
 /// What a method makes of one weight.
 template <class B, real T> struct started {
-    adapt::adapter<B, T> adapter;
+    adapt::adapter<B, T> adapter;       ///< to train from
     std::vector<double> magnitude = {}; ///< of DoRA: one for each output
     bool base_changed = false;          ///< W is no longer what it was: the adapter goes with what W is now
     triplet_report triplets = {};       ///< NaN for methods that decompose nothing; for KaSA of what stays in W
 };
 
+/// Options of pissa_fast where it begins the adapters of a model.
 struct pissa_fast_options {
-    double alpha = 8;
-    scaling_rule rule = scaling_rule::lora;
-    linalg::randomized_svd_options sketch = {};
+    double alpha = 8;                           ///< the scaling is alpha / r or alpha / sqrt(r)
+    scaling_rule rule = scaling_rule::lora;     ///< which of the two
+    linalg::randomized_svd_options sketch = {}; ///< its seed is that of a model: for_weight gives every weight its own
 };
 
 /// The options as they are for one of many weights: alpha, and streams of random numbers of its own. Sizes that an

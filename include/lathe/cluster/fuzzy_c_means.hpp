@@ -15,16 +15,17 @@ enum class stopping : unsigned char {
     centre   ///< the largest distance that a centre moved: not above it. The only rule that costs nothing
 };
 
+/// Options of fuzzy_c_means, and of k-means as far as they share them.
 struct fuzzy_c_means_options {
-    std::size_t clusters = 8;
+    std::size_t clusters = 8; ///< K, at least 1
     double fuzzifier = 1.1; ///< m > 1; towards 1 it is k-means. Sentence embeddings need it near 1: see collapse_bound
-    cluster::metric metric = cluster::metric::euclidean;
-    seeding start = seeding::d_squared;
-    double seeding_power = 1; ///< of distances in d_squared
-    std::uint64_t seed = 0;
-    stopping stop = stopping::max;
-    double tolerance = 1e-4;
-    std::size_t max_iterations = 300;
+    cluster::metric metric = cluster::metric::euclidean; ///< what D is
+    seeding start = seeding::d_squared;                  ///< unless clustering_inputs bring a start
+    double seeding_power = 1;                            ///< of distances in d_squared
+    std::uint64_t seed = 0;                              ///< of the start
+    stopping stop = stopping::max;                       ///< what is compared with the tolerance
+    double tolerance = 1e-4;                             ///< >= 0
+    std::size_t max_iterations = 300;                    ///< at least 1
 };
 
 /// What belongs to the points, and a start in the place of options.start. Host memory; empty where not given.
@@ -35,19 +36,20 @@ struct clustering_inputs {
                                            ///< without members have
 };
 
+/// What fuzzy_c_means found, and where it stopped.
 struct fuzzy_c_means_result {
     fuzzy_c_means_options options; ///< echoed
-    lathe::status status;
-    std::size_t iterations;
-    std::size_t dimensions;
-    std::vector<double> centres; ///< clusters x dimensions
-    std::vector<double> weights; ///< of each cluster: the sum of w u^m
-    std::vector<double> masses;  ///< of each cluster: the sum of w u
-    double objective;            ///< sum of w u^m D over points and clusters, at the centres and their memberships
-    double mixed_objective;      ///< the same at the centres and the memberships before: what scikit-fuzzy reports. NaN
-                                 ///< with stopping::centre
-    double residual;             ///< what the stopping rule looked at last
-    double separation;           ///< the smallest distance between two centres; infinite of one
+    lathe::status status;          ///< converged, iteration_limit or stopped
+    std::size_t iterations;        ///< updates of the centres
+    std::size_t dimensions;        ///< of a point
+    std::vector<double> centres;   ///< clusters x dimensions
+    std::vector<double> weights;   ///< of each cluster: the sum of w u^m
+    std::vector<double> masses;    ///< of each cluster: the sum of w u
+    double objective;              ///< sum of w u^m D over points and clusters, at the centres and their memberships
+    double mixed_objective; ///< the same at the centres and the memberships before: what scikit-fuzzy reports. NaN
+                            ///< with stopping::centre
+    double residual;        ///< what the stopping rule looked at last
+    double separation;      ///< the smallest distance between two centres; infinite of one
 };
 
 /// Checks what is given for N points in d dimensions. \throws option_error, shape_error, non_finite_error
@@ -129,9 +131,10 @@ inline void scale_to_length_one(std::span<double> centres, std::size_t dimension
 /// The smallest Euclidean distance between two centres, and the pairs not further apart than `within`: where clusters
 /// have merged. K^2 d.
 struct centre_distances {
-    double smallest = std::numeric_limits<double>::infinity();
-    std::vector<std::pair<std::size_t, std::size_t>> duplicates;
+    double smallest = std::numeric_limits<double>::infinity();   ///< infinite of one centre
+    std::vector<std::pair<std::size_t, std::size_t>> duplicates; ///< numbers of centres, the larger one first
 };
+/// Of centres one after the other, `dimensions` numbers each. \throws shape_error
 inline centre_distances distances_between(std::span<double const> centres, std::size_t dimensions, double within = 0) {
     expects_shape(dimensions != 0 && centres.size() % dimensions == 0, "distances_between: the extents do not fit");
     centre_distances result;
@@ -272,6 +275,7 @@ fuzzy_c_means_result fuzzy_c_means(B & be, mat_view<P> x, clustering_inputs cons
     resident_points<B, T> points(be, cmat<B, T>(x), options.metric);
     return cluster_points<T>(be, points, fuzzy_rule(options.fuzzifier), inputs, options, ctl);
 }
+/// The same without weights, from the start that the options name.
 template <real T = float, class B, class P, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
 fuzzy_c_means_result fuzzy_c_means(B & be, mat_view<P> x, fuzzy_c_means_options const & options = {},

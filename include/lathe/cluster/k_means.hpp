@@ -5,21 +5,23 @@
 LATHE_NAMESPACE_BEGIN
 namespace cluster {
 
+/// Options of k_means.
 struct k_means_options {
-    std::size_t clusters = 8;
+    std::size_t clusters = 8;                            ///< K, at least 1
     cluster::metric metric = cluster::metric::euclidean; ///< cosine: spherical k-means
     seeding start = seeding::d_squared;                  ///< d_squared or points
     double seeding_power = 1;                            ///< of distances in d_squared
-    std::uint64_t seed = 0;
-    double tolerance = 0; ///< stop when no centre moves further; 0: when none moves at all
-    std::size_t max_iterations = 300;
+    std::uint64_t seed = 0;                              ///< of the start
+    double tolerance = 0;             ///< stop when no centre moves further; 0: when none moves at all
+    std::size_t max_iterations = 300; ///< at least 1
 };
 
+/// What k_means found, and where it stopped.
 struct k_means_result {
-    k_means_options options; ///< echoed
-    lathe::status status;
-    std::size_t iterations;
-    std::size_t dimensions;
+    k_means_options options;     ///< echoed
+    lathe::status status;        ///< converged, iteration_limit or stopped
+    std::size_t iterations;      ///< updates of the centres
+    std::size_t dimensions;      ///< of a point
     std::vector<double> centres; ///< clusters x dimensions
     std::vector<double> weights; ///< of each cluster: the sum of the weights of its points
     double objective;            ///< sum of w D of every point from its centre
@@ -39,6 +41,7 @@ inline fuzzy_c_means_options iteration_options(k_means_options const & o) {
             .tolerance = o.tolerance,
             .max_iterations = o.max_iterations};
 }
+/// The shared result in the terms of k-means.
 inline k_means_result k_means_result_of(k_means_options const & o, fuzzy_c_means_result && r) {
     return {o,           r.status,  r.iterations, r.dimensions, std::move(r.centres), std::move(r.weights),
             r.objective, r.residual};
@@ -58,6 +61,7 @@ k_means_result k_means(B & be, mat_view<P> x, clustering_inputs const & inputs, 
     resident_points<B, T> points(be, cmat<B, T>(x), options.metric);
     return k_means_result_of(options, cluster_points<T>(be, points, nearest_rule{}, inputs, shared, ctl));
 }
+/// The same without weights, from the start that the options name.
 template <real T = float, class B, class P, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
 k_means_result k_means(B & be, mat_view<P> x, k_means_options const & options = {}, control<Obs, Stop> ctl = {}) {

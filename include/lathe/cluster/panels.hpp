@@ -13,9 +13,11 @@ template <class B, real T> class value_panel {
     point_set<B, T> const * points_;
 
 public:
-    std::size_t first, count; ///< points [first, first + count)
-    double * values;          ///< may be changed
+    std::size_t first, ///< number of the panel's first point
+        count;         ///< of its points, at most host::panel_rows
+    double * values;   ///< may be changed
 
+    /// Points [f, f + c) of `points`, which must outlive it, with `v` as their values.
     value_panel(B & be, point_set<B, T> const & points, std::size_t f, std::size_t c, double * v)
         : be_{&be}, points_{&points}, first{f}, count{c}, values{v} {}
     /// Point `first + i` itself: for what the precision of T does not settle.

@@ -57,7 +57,9 @@ public:
         if (auto const whole = std::nearbyint(a_); whole >= 1 && whole <= 64 && std::abs(a_ - whole) <= 1e-12 * a_)
             power_ = static_cast<unsigned>(whole);
     }
+    /// m
     [[nodiscard]] double fuzzifier() const noexcept { return m_; }
+    /// a = 1 / (m - 1); the whole number where it is one but for rounding.
     [[nodiscard]] double exponent() const noexcept { return power_ != 0 ? power_ : a_; }
 
     /// u := memberships and um := u^m of a panel; element (cluster j, point i) at [j * host::panel_rows + i].
@@ -108,6 +110,7 @@ public:
                 terms[i + k] *= static_cast<double>(of_point[k]);
         }
     }
+    /// Memberships are between 0 and 1.
     static constexpr bool hard = false;
     /// u := given memberships, um := u^m.
     template <real T> void raise(std::size_t clusters, std::size_t points, double const * given, T * u, T * um) const {
@@ -121,8 +124,10 @@ public:
 
 /// A point belongs to the nearest centre, of equally near ones to the first.
 struct nearest_rule {
+    /// Memberships are 0 or 1.
     static constexpr bool hard = true;
 
+    /// As fuzzy_rule: u = um := 1 for the nearest centre, else 0; terms[i] := the distance from it.
     template <real T>
     void operator()(std::size_t clusters, std::size_t points, double const * distances, T * u, T * um,
                     double * terms) const {
@@ -136,22 +141,29 @@ struct nearest_rule {
                 u[j * host::panel_rows + i] = um[j * host::panel_rows + i] = j == nearest ? T(1) : T(0);
         }
     }
+    /// u := um := given memberships.
     template <real T> void raise(std::size_t clusters, std::size_t points, double const * given, T * u, T * um) const {
         for (std::size_t j = 0; j != clusters; ++j)
             for (auto at = j * host::panel_rows; at != j * host::panel_rows + points; ++at)
                 u[at] = um[at] = static_cast<T>(given[at]);
     }
+    /// Stands for u^m = u.
     [[nodiscard]] static double fuzzifier() noexcept { return 1; }
 };
 
 namespace kernels {
+/// x^2
 inline constexpr auto square = [](auto const & x) { return x * x; };
+/// x^-1/2
 inline constexpr auto inverse_root = [](auto const & x) { return 1 / math::sqrt(x); };
+/// 1 / x
 inline constexpr auto inverse = [](auto const & x) { return 1 / x; };
+/// |x - c|^2 from <x, c>, |x|^2 and |c|^2; rounding does not take it below 0.
 inline constexpr auto euclidean_distance = [](auto const & product, auto const & x, auto const & c) {
     using value = std::remove_cvref_t<decltype(product + x)>;
     return math::max(x + c - 2 * product, value(0));
 };
+/// 1 - <x, c> / |x| of a centre c of length 1; not below 0.
 inline constexpr auto cosine_distance = [](auto const & product, auto const & inverse_length) {
     using value = std::remove_cvref_t<decltype(product * inverse_length)>;
     return math::max(1 - product * inverse_length, value(0));
@@ -162,13 +174,17 @@ inline constexpr auto count_near = [](auto const & count, auto const & d, auto c
     using value = std::remove_cvref_t<decltype(d + x)>;
     return math::select(value(d) < part * (x + c), count + 1, value(count));
 };
+/// `exact` where d is below `part` of x + c, else d.
 inline constexpr auto replace_near = [](auto const & d, auto const & exact, auto const & x, auto const & c,
                                         auto const & part) {
     using value = std::remove_cvref_t<decltype(d + x)>;
     return math::select(value(d) < part * (x + c), value(exact), value(d));
 };
+/// A cosine distance from the square x of |x - |x| c| and y = 1 / |x|.
 inline constexpr auto half_product_square = [](auto const & x, auto const & y) { return x * y * y / 2; };
+/// The lesser of two distances.
 inline constexpr auto minimum = [](auto const & a, auto const & b) { return math::min(a, b); };
+/// t = least / d; 1 where d is 0.
 inline constexpr auto ratio = [](auto const & least, auto const & d) {
     using value = std::remove_cvref_t<decltype(least / d)>;
     return math::select(value(d) <= value(0), value(1), least / d);
@@ -178,6 +194,7 @@ inline constexpr auto share = [](auto const & least, auto const & d, auto const 
     auto const e = math::pow(ratio(least, d), a);
     return std::array{e, sum + e};
 };
+/// x^a
 inline constexpr auto power = [](auto const & x, auto const & a) { return math::pow(x, a); };
 /// {u, u^m} of e = t^a, the sum of the e, and its power -m
 inline constexpr auto membership = [](auto const & e, auto const & least, auto const & d, auto const & sum,
@@ -198,6 +215,7 @@ inline constexpr auto index_terms = [](auto const & squares, auto const & entrop
                           + math::select(positive, u * math::log(math::select(positive, value(u), value(1))), value(0)),
                       compact + u * u * d};
 };
+/// a + b c
 inline constexpr auto multiply_add = [](auto const & a, auto const & b, auto const & c) { return a + b * c; };
 /// {sum of |u - v|, sum of (u - v)^2, largest |u - v|} over clusters.
 inline constexpr auto changes = [](auto const & sum, auto const & squares, auto const & most, auto const & u,
@@ -258,12 +276,17 @@ public:
             }
         }
     }
+    /// Points.
     [[nodiscard]] std::size_t size() const noexcept { return x_.rows; }
+    /// Elements of a point.
     [[nodiscard]] std::size_t dimensions() const noexcept { return x_.cols; }
+    /// What D is.
     [[nodiscard]] metric distance() const noexcept { return metric_; }
+    /// Points [first, first + rows).
     [[nodiscard]] cmat<B, T> block(std::size_t first, std::size_t rows) const {
         return {x_.data + static_cast<std::ptrdiff_t>(first * x_.ld), rows, x_.cols, x_.ld};
     }
+    /// |x|^2 of every point, 1 / |x| of cosines. Empty unless pointers are plain.
     [[nodiscard]] std::span<double const> host_lengths() const noexcept { return host_lengths_; }
     /// \pre pointers are not plain
     [[nodiscard]] cvec<B, T> lengths(std::size_t first, std::size_t rows) {
@@ -305,6 +328,7 @@ template <class B, real T> class centre_set {
     std::optional<buffer_t<B, T>> device_;
 
 public:
+    /// Uploads the rounded centres unless pointers are plain. \pre values are clusters x dimensions
     centre_set(B & be, std::span<double const> values, std::size_t clusters, std::size_t dimensions)
         : clusters_{clusters}, dimensions_{dimensions}, values_(values.begin(), values.end()), squares_(clusters),
           rounded_(clusters, dimensions) {
@@ -322,10 +346,15 @@ public:
             be.upload(std::span<T const>{all}, device_->view());
         }
     }
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
+    /// Elements of a centre.
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
+    /// Centre j, in double.
     [[nodiscard]] double const * row(std::size_t j) const { return values_.data() + j * dimensions_; }
+    /// Squared lengths of the rounded centres.
     [[nodiscard]] std::vector<double> const & squares() const noexcept { return squares_; }
+    /// The centres rounded to T, packed for products on the host.
     [[nodiscard]] host::packed_vectors<T> const & rounded() const noexcept { return rounded_; }
     /// \pre pointers are not plain
     [[nodiscard]] cmat<B, T> device() { return cmat<B, T>(as_matrix(device_->view(), clusters_, dimensions_)); }
@@ -375,14 +404,17 @@ class block_distances {
     buffer_t<B, T> scratch_, ones_, count_, exact_, lengths_;
 
 public:
+    /// Allocates work space for blocks of up to block_rows points.
     block_distances(B & be, std::size_t clusters, std::size_t dimensions)
         : clusters_{clusters}, dimensions_{dimensions}, scratch_(be.template allocate<T>(block_rows * dimensions)),
           ones_(be.template allocate<T>(std::max(block_rows, dimensions))), count_(be.template allocate<T>(block_rows)),
           exact_(be.template allocate<T>(block_rows)), lengths_(be.template allocate<T>(block_rows)) {
         ops::fill(be, T(1), ones_.view());
     }
+    /// n ones. \pre n <= max(block_rows, dimensions)
     [[nodiscard]] cvec<B, T> ones(std::size_t n) { return cvec<B, T>(ones_.view().sub(0, n)); }
 
+    /// out := D of points [first, first + rows), [cluster][point]. \pre rows <= block_rows
     void operator()(B & be, point_set<B, T> & points, centre_set<B, T> & centres, std::size_t first, std::size_t rows,
                     vec<B, T> out) {
         bool const cosine = points.distance() == metric::cosine;
@@ -441,14 +473,17 @@ using membership_source = std::function<void(std::size_t first, std::size_t coun
 
 /// Sums over the points of one pass.
 struct pass_totals {
-    std::vector<double> sums;                         ///< [cluster][dimension]: of w u^m x
-    std::vector<double> weights;                      ///< of each cluster: of w u^m
-    std::vector<double> masses;                       ///< of each cluster: of w u
-    double objective = 0;                             ///< sum of w u^m D
-    double mixed_objective = 0;                       ///< the same with the previous memberships
-    double squares = 0, entropy = 0, compactness = 0; ///< if asked for: sums of w u^2, of w u ln u, of w u^2 D
-    // Between the memberships and the previous ones:
-    double absolute_change = 0, squared_change = 0, largest_change = 0;
+    std::vector<double> sums;    ///< [cluster][dimension]: of w u^m x
+    std::vector<double> weights; ///< of each cluster: of w u^m
+    std::vector<double> masses;  ///< of each cluster: of w u
+    double objective = 0;        ///< sum of w u^m D
+    double mixed_objective = 0;  ///< the same with the previous memberships
+    double squares = 0,          ///< if asked for: sum of w u^2
+        entropy = 0,             ///< if asked for: sum of w u ln u
+        compactness = 0;         ///< if asked for: sum of w u^2 D
+    double absolute_change = 0,  ///< sum of |u - v|, v the previous memberships
+        squared_change = 0,      ///< sum of (u - v)^2
+        largest_change = 0;      ///< max of |u - v|
 };
 
 /// What one pass computes.
@@ -784,9 +819,11 @@ class membership_pass {
     }
 
 public:
+    /// For `clusters` centres of `dimensions` elements.
     membership_pass(Rule rule, std::size_t clusters, std::size_t dimensions)
         : rule_{rule}, clusters_{clusters}, dimensions_{dimensions} {}
 
+    /// The sums of no points.
     [[nodiscard]] pass_totals begin(pass_request<B, T> const & ask) const { return zeros(ask.sums); }
     /// Adds points, of which the first is number `number` of all. \pre weights are one for each of the points, or none
     void add(B & be, pass_request<B, T> const & ask, point_set<B, T> & points, std::span<double const> weights,

@@ -39,7 +39,9 @@ public:
         rows_ = t.extents[0];
         cols_ = t.extents[1];
     }
+    /// Points.
     [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
+    /// Elements of a point.
     [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
     /// \throws shape_error beyond the end; io_error, format_error
     cmat<B, T> read(B & be, std::size_t first, std::size_t count) {
@@ -73,11 +75,15 @@ template <class B, real T> class resident_points {
 public:
     /// One pass, for lengths. \throws non_finite_error
     resident_points(B & be, cmat<B, T> x, metric of) : points_(be, x, of) {}
+    /// Points.
     [[nodiscard]] std::size_t size() const noexcept { return points_.size(); }
+    /// Elements of a point.
     [[nodiscard]] std::size_t dimensions() const noexcept { return points_.dimensions(); }
+    /// What D is.
     [[nodiscard]] metric distance() const noexcept { return points_.distance(); }
     /// f(points, number of the first) for blocks in order; here it is one.
     template <class F> void for_each(B &, F && f) { f(points_, std::size_t{0}); }
+    /// Point i, on the host.
     std::vector<double> row(B & be, std::size_t i) { return points_.row(be, i); }
 };
 
@@ -88,13 +94,17 @@ template <class B, real T, row_source<B, T> Source> class streamed_points {
     std::size_t block_;
 
 public:
+    /// Reads nothing yet. `source` must outlive it.
     streamed_points(Source & source, metric of)
         : source_{&source}, metric_{of},
           block_{std::max<std::size_t>(1, (std::size_t{32} << 20)
                                               / (std::max<std::size_t>(1, source.cols()) * sizeof(T) * block_rows))
                  * block_rows} {}
+    /// Points.
     [[nodiscard]] std::size_t size() const noexcept { return source_->rows(); }
+    /// Elements of a point.
     [[nodiscard]] std::size_t dimensions() const noexcept { return source_->cols(); }
+    /// What D is.
     [[nodiscard]] metric distance() const noexcept { return metric_; }
     /// \throws non_finite_error, and what the source throws
     template <class F> void for_each(B & be, F && f) {
@@ -103,6 +113,7 @@ public:
             f(points, first);
         }
     }
+    /// Point i, on the host: one read. \throws non_finite_error, and what the source throws
     std::vector<double> row(B & be, std::size_t i) {
         return point_set<B, T>(be, source_->read(be, i, 1), metric_, i).row(be, 0);
     }

@@ -5,9 +5,10 @@
 LATHE_NAMESPACE_BEGIN
 namespace cluster {
 
+/// Options of streaming_fuzzy_c_means.
 struct streaming_options {
-    double fuzzifier = 1.1;
-    cluster::metric metric = cluster::metric::euclidean;
+    double fuzzifier = 1.1;                              ///< m > 1
+    cluster::metric metric = cluster::metric::euclidean; ///< what D is
     double forget = 1; ///< factor of all earlier sums at each batch (rho), in [0, 1]; 1 forgets nothing
     double prior = 0;  ///< weight of the starting centres, as if that of points; >= 0
 };
@@ -71,10 +72,11 @@ public:
     }
 };
 
+/// Options of single_pass_fuzzy_c_means.
 struct single_pass_options {
-    double fuzzifier = 1.1;
-    cluster::metric metric = cluster::metric::euclidean;
-    std::size_t iterations = 5; ///< on each chunk
+    double fuzzifier = 1.1;                              ///< m > 1
+    cluster::metric metric = cluster::metric::euclidean; ///< what D is
+    std::size_t iterations = 5;                          ///< on each chunk
 };
 
 /// Fuzzy c-means chunk by chunk (Hore, Hall and Goldgof 2007): a fixed number of iterations on each chunk together with
@@ -94,6 +96,7 @@ public:
           centres_(centres.begin(), centres.end()) {
         validate(iteration_options(), {.centres = centres}, 1, dimensions_);
     }
+    /// clusters x dimensions
     [[nodiscard]] std::span<double const> centres() const noexcept { return centres_; }
     /// Of each cluster: the sum of w u over all points so far, as their chunks saw them.
     [[nodiscard]] std::span<double const> masses() const noexcept { return masses_; }

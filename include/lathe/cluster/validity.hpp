@@ -188,11 +188,12 @@ void weighted_sum(B & be, point_set<B, T> & points, std::span<double const> w, s
     }
 }
 
+/// What collapse_bound found.
 struct collapse_result {
     double lambda;     ///< the largest eigenvalue of the mean of y y^T / |y|^2, y the points less their mean
     double fuzzifier;  ///< with fuzzifiers not below this all centres may end at the mean; infinite if with none
     std::size_t steps; ///< passes it took
-    bool converged;
+    bool converged;    ///< whether lambda settled within the tolerance
 };
 
 /// The fuzzifier from which on "all centres at the mean" attracts: 1 / (1 - 2 lambda), whatever the number of clusters

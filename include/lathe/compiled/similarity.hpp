@@ -10,8 +10,8 @@ namespace compiled {
 
 /// Where to compute: \see make_backend
 struct backend_settings {
-    std::size_t threads = 0;
-    std::string_view device = {};
+    std::size_t threads = 0;      ///< of backends on the host; 0: one for each processor
+    std::string_view device = {}; ///< of the others: an index or a part of a name; empty: the one the backend prefers
 };
 
 /// evaluate::similarities on a backend made for the call. Backend is one of `backends`; `go_on` is told how many

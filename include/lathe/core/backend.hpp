@@ -11,16 +11,20 @@
 
 LATHE_NAMESPACE_BEGIN
 
+/// A position in B's memory; T may be const.
 template <class B, class T> using pointer_t = typename B::template pointer<T>;
-template <class B, class T> using buffer_t = typename B::template buffer<T>;
-template <class B, class T> using vec = vec_view<pointer_t<B, T>>;
-template <class B, class T> using cvec = vec_view<pointer_t<B, T const>>;
+template <class B, class T> using buffer_t = typename B::template buffer<T>; ///< the owner of elements in B's memory
+template <class B, class T> using vec = vec_view<pointer_t<B, T>>; ///< elements in B's memory that can be written
+template <class B, class T> using cvec = vec_view<pointer_t<B, T const>>; ///< elements in B's memory to be read
+/// A row-major matrix in B's memory that can be written.
 template <class B, class T> using mat = mat_view<pointer_t<B, T>>;
+/// A row-major matrix in B's memory to be read.
 template <class B, class T> using cmat = mat_view<pointer_t<B, T const>>;
 
 /// Kernels the concepts are asked with.
 namespace probe {
-inline constexpr auto copy = [](auto const & x) { return x; };
+inline constexpr auto copy = [](auto const & x) { return x; }; ///< one input, one output: what has_map asks with
+/// One input, one sum: what has_reduce asks with.
 inline constexpr auto square = [](auto & sums, auto const & x) { sums.add(0, x * x); };
 } // namespace probe
 
@@ -62,14 +66,19 @@ template <class B, class T>
 concept has_reduce = host_addressable<B, T> || requires(B & be, std::span<double> totals, cvec<B, T> x) {
     be.template reduce<T>(probe::square, totals, x);
 };
+/// fill(a, y): y := a; not needed beside map. So are copy, scale and axpy; dot is not needed beside reduce.
 template <class B, class T>
 concept has_fill = has_map<B, T> || requires(B & be, T a, vec<B, T> y) { be.fill(a, y); };
+/// copy(x, y): y := x.
 template <class B, class T>
 concept has_copy = has_map<B, T> || requires(B & be, cvec<B, T> x, vec<B, T> y) { be.copy(x, y); };
+/// scale(a, y): y := a y.
 template <class B, class T>
 concept has_scale = has_map<B, T> || requires(B & be, T a, vec<B, T> y) { be.scale(a, y); };
+/// axpy(a, x, y): y := a x + y.
 template <class B, class T>
 concept has_axpy = has_map<B, T> || requires(B & be, T a, cvec<B, T> x, vec<B, T> y) { be.axpy(a, x, y); };
+/// dot(x, y): the inner product, as a T; blocks.
 template <class B, class T>
 concept has_dot = has_reduce<B, T> || requires(B & be, cvec<B, T> x) {
     { be.dot(x, x) } -> std::same_as<T>;

@@ -100,6 +100,7 @@ class memory_checkpoint final : public checkpoint, public checkpoint_sink {
     std::map<std::string, std::string> metadata_;
 
 public:
+    /// Without tensors. \param label what messages call it
     explicit memory_checkpoint(std::string label = "memory") : label_{std::move(label)} {}
 
     [[nodiscard]] std::span<tensor_info const> tensors() const override { return tensors_; }
@@ -138,11 +139,13 @@ public:
             bytes_.insert(bytes_.begin() + static_cast<std::ptrdiff_t>(at), std::move(copy));
         }
     }
+    /// The same of numbers, whose type becomes that of the tensor.
     template <storage_scalar S> void set(std::string name, shape extents, std::span<S const> values) {
         set({std::move(name), dtype_of<S>, std::move(extents)}, std::as_bytes(values));
     }
     /// The bytes of a tensor, to read or to change in place.
     [[nodiscard]] std::span<std::byte> bytes(std::size_t index) { return bytes_.at(index); }
+    /// The same, to be read only.
     [[nodiscard]] std::span<std::byte const> bytes(std::size_t index) const { return bytes_.at(index); }
 };
 
@@ -154,6 +157,7 @@ class borrowed_checkpoint final : public checkpoint {
     std::map<std::string, std::string> metadata_;
 
 public:
+    /// Without tensors. \param label what messages call it
     explicit borrowed_checkpoint(std::string label = "arrays") : label_{std::move(label)} {}
 
     [[nodiscard]] std::span<tensor_info const> tensors() const override { return tensors_; }
@@ -173,6 +177,7 @@ public:
         bytes_.insert(bytes_.begin() + (at - tensors_.begin()), bytes);
         tensors_.insert(at, std::move(info));
     }
+    /// The same of numbers, whose type becomes that of the tensor.
     template <storage_scalar S> void add(std::string name, shape extents, std::span<S const> values) {
         add({std::move(name), dtype_of<S>, std::move(extents)}, std::as_bytes(values));
     }

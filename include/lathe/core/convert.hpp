@@ -15,20 +15,24 @@ static_assert(std::endian::native == std::endian::little, "files are little-endi
 
 /// Registers of integers: words are the bits of floats, shorts are two-byte elements.
 struct integers {
-    typedef std::int32_t word __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef std::int32_t word __attribute__((vector_size(LATHE_VECTOR_BYTES))); ///< signed words
+    /// Unsigned words: the bits of floats.
     typedef std::uint32_t uword __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    /// 64-bit parts, to move quarters of a register.
     typedef std::uint64_t uquad __attribute__((vector_size(LATHE_VECTOR_BYTES)));
-    typedef std::uint16_t ushort __attribute__((vector_size(LATHE_VECTOR_BYTES)));
+    typedef std::uint16_t ushort __attribute__((vector_size(LATHE_VECTOR_BYTES))); ///< two-byte elements
+    /// Half a register of two-byte elements: as many as there are words.
     typedef std::uint16_t half_of_ushort __attribute__((vector_size(LATHE_VECTOR_BYTES / 2)));
 };
-using float_register = registers<float>::value;
+using float_register = registers<float>::value; ///< as many floats as a register holds
 
-/// A register from memory of any type and alignment, and back.
+/// A register from memory of any type and alignment.
 template <class Register> inline Register load_register(std::byte const * from) {
     Register r;
     std::memcpy(&r, from, sizeof r);
     return r;
 }
+/// The reverse: to memory of any type and alignment.
 template <class Register> inline void store_register(Register r, std::byte * to) { std::memcpy(to, &r, sizeof r); }
 
 /// Floats from the bits of f16, each in the lower half of a word. Exact.
@@ -47,6 +51,7 @@ inline integers::uword narrow_lanes(float_register x, bfloat16) {
     auto const rounded = u + 0x7fffu + (u >> 16 & 1u);
     return (rounded & ~nan) | ((u | 0x400000u) & nan);
 }
+/// The same for f16. A NaN stays one, with the upper bits of its payload.
 inline integers::uword narrow_lanes(float_register x, half) {
     auto const u = (integers::uword)x;
     auto const m = (integers::word)(u & 0x7fffffffu);
@@ -59,9 +64,8 @@ inline integers::uword narrow_lanes(float_register x, half) {
 }
 
 #if LATHE_VECTOR_BYTES < 64
-/// Words from the shorts of two registers by turns, `low` in the lower halves: those of the first, or of the second
-/// half of the elements. 32-byte registers interleave within their halves, so there the middle quarters must have been
-/// swapped.
+/// Words from the shorts of two registers by turns, `low` in the lower halves: those of the first half of the
+/// elements. 32-byte registers interleave within their halves, so there the middle quarters must have been swapped.
 inline integers::uword interleave_first(integers::ushort low, integers::ushort high) {
 #    if LATHE_VECTOR_BYTES == 32
     return (integers::uword)__builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11,
@@ -70,6 +74,7 @@ inline integers::uword interleave_first(integers::ushort low, integers::ushort h
     return (integers::uword)__builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
 #    endif
 }
+/// The same of the second half of the elements.
 inline integers::uword interleave_second(integers::ushort low, integers::ushort high) {
 #    if LATHE_VECTOR_BYTES == 32
     return (integers::uword)__builtin_shufflevector(low, high, 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15,
@@ -166,12 +171,13 @@ template <storage_scalar S> inline void narrow_packet(packet<float> const & p, s
 // ---- blocks ---------------------------------------------------------------------------------------------------------
 
 #if LATHE_VECTOR_BYTES == 16 && defined(__x86_64__)
-// Without the conversion instructions f16 costs seven times f32. A program that was not compiled for them still uses
-// them, block by block, where the processor has them.
+/// Whether blocks of f16 go through the processor's own instructions. Without these f16 costs seven times f32; so a
+/// program that was not compiled for them still uses them, block by block, where the processor has them.
 inline bool processor_converts_halves() {
     static bool const has = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
     return has;
 }
+/// `packets` packets of f16, at any alignment, as floats: exact. \pre processor_converts_halves()
 __attribute__((target("avx,f16c"))) inline void widen_halves_by_processor(std::byte const * from, std::size_t packets,
                                                                           float * to) {
     typedef short eight_halves __attribute__((vector_size(16)));
@@ -182,6 +188,7 @@ __attribute__((target("avx,f16c"))) inline void widen_halves_by_processor(std::b
         std::memcpy(to + i * 8, &f, sizeof f);
     }
 }
+/// The reverse, rounded to nearest even. \pre processor_converts_halves()
 __attribute__((target("avx,f16c"))) inline void narrow_halves_by_processor(float const * from, std::size_t packets,
                                                                            std::byte * to) {
     typedef float eight_floats __attribute__((vector_size(32)));
@@ -193,9 +200,13 @@ __attribute__((target("avx,f16c"))) inline void narrow_halves_by_processor(float
     }
 }
 #else
+/// On x86 without F16C at compile time: conversion of blocks by instructions that are found at run time. Here there is
+/// nothing to find, and nothing is converted.
+///@{
 inline bool processor_converts_halves() { return false; }
 inline void widen_halves_by_processor(std::byte const *, std::size_t, float *) {}
 inline void narrow_halves_by_processor(float const *, std::size_t, std::byte *) {}
+///@}
 #endif
 /// Whether blocks of f16 are converted faster than packets of it.
 inline constexpr bool halves_in_blocks = LATHE_VECTOR_BYTES == 16;

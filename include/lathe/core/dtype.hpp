@@ -15,28 +15,30 @@ LATHE_NAMESPACE_BEGIN
 
 /// Element types a checkpoint may hold. The first four can be computed with; the others are carried through unchanged.
 enum class dtype : std::uint8_t {
-    f64,
-    f32,
-    f16,
-    bf16,
-    i64,
-    i32,
-    i16,
-    i8,
-    u64,
-    u32,
-    u16,
-    u8,
-    boolean,
-    f8_e4m3,
-    f8_e5m2
+    f64,     ///< double
+    f32,     ///< float
+    f16,     ///< lathe::half
+    bf16,    ///< lathe::bfloat16
+    i64,     ///< signed integers of 64 bits
+    i32,     ///< of 32
+    i16,     ///< of 16
+    i8,      ///< of 8
+    u64,     ///< unsigned integers of 64 bits
+    u32,     ///< of 32
+    u16,     ///< of 16
+    u8,      ///< of 8
+    boolean, ///< one byte, 0 or 1
+    f8_e4m3, ///< one byte: sign, 4 bits of the exponent, 3 of the fraction
+    f8_e5m2  ///< one byte: sign, 5 bits of the exponent, 2 of the fraction
 };
 
 namespace dtypes {
+/// What there is to know of an element type.
 struct description {
     std::string_view name; ///< as safetensors spells it
     std::uint8_t size;     ///< bytes an element
 };
+/// In the order of dtype.
 inline constexpr std::array<description, 15> table{{{"F64", 8},
                                                     {"F32", 4},
                                                     {"F16", 2},
@@ -67,6 +69,7 @@ constexpr std::optional<dtype> dtype_named(std::string_view name) noexcept {
 }
 /// Whether arithmetic is defined on it (f64, f32, f16, bf16).
 constexpr bool is_floating(dtype t) noexcept { return t <= dtype::bf16; }
+/// The element type of files whose elements are S.
 template <storage_scalar S>
 inline constexpr dtype dtype_of = std::same_as<S, double>  ? dtype::f64
                                   : std::same_as<S, float> ? dtype::f32
@@ -84,6 +87,7 @@ template <class F> constexpr decltype(auto) visit_floating(dtype t, F && f) {
     }
 }
 
+/// Extents, outermost first (rows, columns); none for a scalar.
 using shape = std::vector<std::size_t>;
 
 /// Product of the extents; 1 for a scalar (no extents). \throws shape_error if it exceeds std::size_t
@@ -111,13 +115,20 @@ inline std::string to_string(shape const & extents) {
 
 /// Name, type and shape of one tensor of a checkpoint.
 struct tensor_info {
-    std::string name;
-    dtype type = dtype::f32;
-    shape extents;
+    std::string name;        ///< unique in its checkpoint
+    dtype type = dtype::f32; ///< of every element
+    shape extents;           ///< outermost first; none for a scalar
 
+    /// Elements. \throws shape_error if they exceed std::size_t
     [[nodiscard]] std::size_t count() const { return count_of(extents); }
-    [[nodiscard]] std::size_t bytes() const { return count() * size_of(type); }
-    friend bool operator==(tensor_info const &, tensor_info const &) = default;
+    /// Bytes of all elements. \throws shape_error if they exceed std::size_t
+    [[nodiscard]] std::size_t bytes() const {
+        auto const elements = count();
+        if (elements > std::numeric_limits<std::size_t>::max() / size_of(type))
+            throw shape_error{"tensor '" + name + "': the number of bytes exceeds 2^64"};
+        return elements * size_of(type);
+    }
+    friend bool operator==(tensor_info const &, tensor_info const &) = default; ///< name, type and shape
 };
 
 LATHE_NAMESPACE_END

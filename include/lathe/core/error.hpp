@@ -44,8 +44,9 @@ struct io_error : error {
 };
 /// A device or vendor library refused; `code` is the vendor's own status.
 struct device_error : error {
+    /// \param status the vendor's own
     device_error(std::string const & what, int status) : error{what}, code{status} {}
-    int code;
+    int code; ///< as the vendor's headers number it
 };
 /// The backend models the concept, but this device lacks the scalar (fp64, half, ...).
 struct unsupported_error : error {

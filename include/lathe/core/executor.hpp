@@ -23,6 +23,7 @@ concept executor =
 
 /// One thread: the caller's.
 struct serial_executor {
+    /// f(0) ... f(count - 1), in this order. The first exception ends it.
     template <class F> void parallel_for(std::size_t count, F && f) {
         for (std::size_t i = 0; i != count; ++i)
             f(i);
@@ -89,8 +90,11 @@ public:
     explicit thread_pool(std::size_t threads = 1)
         : threads_{threads != 0 ? threads : std::max(1u, std::thread::hardware_concurrency())} {}
 
+    /// How many, the caller included.
     [[nodiscard]] std::size_t threads() const noexcept { return threads_; }
 
+    /// Each i goes to the next thread that is free. After an exception no more are begun; it comes out when those under
+    /// way are done.
     template <class F> void parallel_for(std::size_t count, F && f) {
         if (count <= 1 || threads_ == 1 || busy_) {
             for (std::size_t i = 0; i != count; ++i)

@@ -10,7 +10,8 @@ inline namespace LATHE_VECTOR_ABI {
 
 /// A tile of C that stays in registers: rows of packets, as many as the machine has room for.
 inline constexpr std::size_t tile_rows = LATHE_VECTOR_BYTES == 64 ? 8 : LATHE_VECTOR_BYTES == 32 ? 6 : 2;
-inline constexpr std::size_t tile_packets = LATHE_VECTOR_BYTES == 64 ? 2 : 1;
+inline constexpr std::size_t tile_packets = LATHE_VECTOR_BYTES == 64 ? 2 : 1; ///< of one row of a tile
+/// Elements of one row of a tile.
 template <real T> inline constexpr std::size_t tile_cols = tile_packets * packet_size<T>;
 
 /// Element (i, j) of op(m).

@@ -35,13 +35,15 @@ inline constexpr std::size_t prefetch_bytes = 2048;
 /// Elements in memory as packets. Two-byte floats are widened as they are read: a buffer between would cost more than
 /// the widening. Everything else is of type T here.
 template <real T> struct packet_source {
-    std::byte const * data = nullptr;
-    dtype type = dtype_of<T>;
+    std::byte const * data = nullptr; ///< the first element, at any alignment
+    dtype type = dtype_of<T>;         ///< of the elements; `reads` it
 
+    /// Whether elements of this type can be read as packets, without a buffer between.
     [[nodiscard]] static constexpr bool reads(dtype t) {
         return t == dtype_of<T>
                || (std::same_as<T, float> && (t == dtype::bf16 || (t == dtype::f16 && !halves_in_blocks)));
     }
+    /// Elements i, i + 1, ... All of the packet is read: the caller knows that memory reaches so far.
     [[nodiscard]] packet<T> at(std::size_t i) const {
         auto const bytes = type == dtype_of<T> ? sizeof(T) : 2; // of an element
         __builtin_prefetch(
@@ -67,8 +69,11 @@ template <real T> class element_cursor {
     std::vector<T> buffer_;
 
 public:
+    /// What is read at present: the elements themselves, or the buffer.
     [[nodiscard]] packet_source<T> const & source() const noexcept { return source_; }
+    /// The packet from element i of the block on.
     [[nodiscard]] packet<T> at(std::size_t i) const { return source_.at(i); }
+    /// Goes to the `count` elements of that type at `from`. \throws unsupported_error for elements without arithmetic
     void seek(dtype type, std::byte const * from, std::size_t count) {
         if (packet_source<T>::reads(type) && count % packet_size<T> == 0)
             source_ = {from, type};
@@ -85,6 +90,8 @@ public:
         return buffer_.data();
     }
 };
+// One for each operand of core/kernel.hpp.
+/// \cond cursors
 template <real T, class P>
     requires std::same_as<std::remove_const_t<P>, T>
 class cursor<T, vec_view<P *>> : public element_cursor<T> {
@@ -161,6 +168,7 @@ public:
     }
     [[nodiscard]] packets at(std::size_t i) const { return {sources_.data(), sources_.size(), i}; }
 };
+/// \endcond
 
 /// Writes an output block by block: `begin` says where packets go, `end` puts them in place.
 template <real T> class output_cursor {
@@ -171,8 +179,13 @@ template <real T> class output_cursor {
     dtype written_ = dtype_of<T>;
 
 public:
+    /// Over the elements of an output.
+    ///@{
     explicit output_cursor(vec_view<T *> v) : data_(reinterpret_cast<std::byte *>(v.data)), type_(dtype_of<T>) {}
     explicit output_cursor(storage_view<std::byte *> v) : data_(v.data), type_(v.type) {}
+    ///@}
+    /// Elements [first, first + count) come next. They go in place where they are whole packets of a type that can be
+    /// written so, else to a buffer.
     void begin(std::size_t first, std::size_t count) {
         if (packet_source<T>::reads(type_) && count % packet_size<T> == 0) {
             at_ = data_ + first * size_of(type_);
@@ -184,6 +197,7 @@ public:
         at_ = reinterpret_cast<std::byte *>(buffer_.data());
         written_ = dtype_of<T>;
     }
+    /// The packet from element i of these on.
     void put(std::size_t i, packet<T> const & p) {
         if constexpr (std::same_as<T, float>) {
             if (written_ == dtype::bf16)
@@ -193,6 +207,8 @@ public:
         }
         p.store(reinterpret_cast<T *>(at_) + i); // through an unaligned type only
     }
+    /// All packets are put: rounds what is in the buffer into place. \throws unsupported_error for elements without
+    /// arithmetic
     void end(std::size_t first, std::size_t count) {
         if (!buffer_.empty() && at_ == reinterpret_cast<std::byte *>(buffer_.data()))
             store(type_, static_cast<T const *>(buffer_.data()), count, data_ + first * size_of(type_));
@@ -208,9 +224,12 @@ public:
 ///   end_block(index)       that a summation block is.
 /// This one is for kernels that hand out nothing: they are called without it.
 struct no_collector {
+    /// Nothing is taken, so nothing is to be done.
+    ///@{
     constexpr no_collector operator()(std::size_t) const { return {}; }
     constexpr void end_part(std::size_t) const {}
     constexpr void end_block(std::size_t) const {}
+    ///@}
 };
 
 /// The interpreter: calls the kernel on every packet of n elements; its values go to `outs`, what it adds to the
@@ -322,14 +341,18 @@ template <real T, std::size_t Sums = std::dynamic_extent> class sum_collector {
     };
 
 public:
+    /// \param partial where the sums of block b go, from partial[b * sums] on: the caller's
     sum_collector(std::size_t sums, double * partial) : sums_(sums), partial_(partial) {}
+    /// For one parallel task, its sums zero.
     [[nodiscard]] sum_collector operator()(std::size_t) const {
         auto fresh = *this;
         fresh.lanes_.assign(sums_, packet<T>(T(0)));
         fresh.block_.assign(sums_, 0.0);
         return fresh;
     }
+    /// For a whole packet: the lanes in memory.
     [[nodiscard]] accumulators at(std::size_t) { return {lanes_.data()}; }
+    /// For whole packets in a row: the lanes in registers.
     [[nodiscard]] held_accumulators hold() const
         requires fixed
     {
@@ -337,17 +360,21 @@ public:
         std::copy_n(lanes_.begin(), Sums, h.sums.begin());
         return h;
     }
+    /// Takes the lanes back from registers.
     void release(held_accumulators const & h)
         requires fixed
     {
         std::ranges::copy(h.sums, lanes_.begin());
     }
+    /// For the last packet of an odd block: lanes that are not valid add nothing.
     [[nodiscard]] partial_accumulators at(std::size_t, packet_mask<T> const & valid) { return {lanes_.data(), valid}; }
+    /// Moves the lanes into the sums of the block when each has lane_terms terms.
     void end_part(std::size_t count) {
         elements_ += count;
         if (elements_ == lane_terms * packet_size<T>)
             empty_lanes();
     }
+    /// Puts the sums of the block in their place, and begins the next with zero.
     void end_block(std::size_t block) {
         empty_lanes();
         std::ranges::copy(block_, partial_ + block * sums_);

@@ -17,15 +17,17 @@ LATHE_NAMESPACE_BEGIN
 namespace host {
 inline namespace LATHE_VECTOR_ABI {
 
-template <real T> struct registers { // one machine register, and the integers of the same width for masks
-    using integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-    typedef T value __attribute__((vector_size(LATHE_VECTOR_BYTES)));
-    typedef integer mask __attribute__((vector_size(LATHE_VECTOR_BYTES)));
-    typedef T unaligned __attribute__((vector_size(LATHE_VECTOR_BYTES), aligned(1), may_alias)); // memory of any kind
+/// One machine register of T, and the integers of the same width for masks.
+template <real T> struct registers {
+    using integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>; ///< as wide as T
+    typedef T value __attribute__((vector_size(LATHE_VECTOR_BYTES)));               ///< elements side by side
+    typedef integer mask __attribute__((vector_size(LATHE_VECTOR_BYTES))); ///< of a lane: all bits set, or none
+    typedef T unaligned
+        __attribute__((vector_size(LATHE_VECTOR_BYTES), aligned(1), may_alias)); ///< in memory of any kind
 };
 
-inline constexpr std::size_t packet_registers = 64 / LATHE_VECTOR_BYTES;
-template <real T> inline constexpr std::size_t packet_size = 64 / sizeof(T);
+inline constexpr std::size_t packet_registers = 64 / LATHE_VECTOR_BYTES;     ///< of a packet
+template <real T> inline constexpr std::size_t packet_size = 64 / sizeof(T); ///< elements of a packet
 
 /// f on every register of the operands.
 template <class R, class F, class... Ps> [[gnu::always_inline]] inline R per_register(F f, Ps const &... ps) {
@@ -37,11 +39,12 @@ template <class R, class F, class... Ps> [[gnu::always_inline]] inline R per_reg
     }(std::make_index_sequence<packet_registers>{});
 }
 
-/// The result of a comparison, lane by lane.
 template <real T> struct packet;
+/// The result of a comparison, lane by lane.
 template <real T> struct packet_mask {
-    std::array<typename registers<T>::mask, packet_registers> r;
+    std::array<typename registers<T>::mask, packet_registers> r; ///< lanes that hold have all bits set, others none
 
+    /// `yes` in lanes that hold, `no` in the others.
     [[nodiscard, gnu::always_inline]] packet<T> select(packet<T> const & yes, packet<T> const & no) const {
         return per_register<packet<T>>([](auto m, auto x, auto y) { return m ? x : y; }, *this, yes, no);
     }
@@ -89,11 +92,12 @@ template <real T> struct packet_mask {
 
 /// 16 floats or 8 doubles.
 template <real T> struct packet {
-    using vector = typename registers<T>::value;
-    using unaligned = typename registers<T>::unaligned;
-    std::array<vector, packet_registers> r;
+    using vector = typename registers<T>::value;        ///< one machine register
+    using unaligned = typename registers<T>::unaligned; ///< the same in memory of any kind
+    std::array<vector, packet_registers> r;             ///< register after register, in the order of the elements
 
     packet() = default;
+    /// Of registers.
     explicit packet(std::array<vector, packet_registers> const & v) : r(v) {}
     /// All lanes equal. Implicit, so that literals and run-time scalars mix with packets.
     template <class S>
@@ -103,6 +107,7 @@ template <real T> struct packet {
         for (auto & v : r)
             v = all;
     }
+    /// 64 bytes of elements, at any alignment.
     [[gnu::always_inline]] static packet load(T const * p) {
         return [&]<std::size_t... K>(std::index_sequence<K...>) {
             unaligned const * const q = reinterpret_cast<unaligned const *>(p); // auto would drop the alignment
@@ -111,6 +116,7 @@ template <real T> struct packet {
             return x;
         }(std::make_index_sequence<packet_registers>{});
     }
+    /// To 64 bytes, at any alignment.
     [[gnu::always_inline]] void store(T * p) const {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
             unaligned * const q = reinterpret_cast<unaligned *>(p);
@@ -118,6 +124,8 @@ template <real T> struct packet {
         }(std::make_index_sequence<packet_registers>{});
     }
 
+    /// The functions of lathe::math, lane by lane.
+    ///@{
     [[nodiscard]] [[gnu::always_inline]] packet abs() const {
         using mask = typename registers<T>::mask;
         using integer = typename registers<T>::integer;
@@ -141,6 +149,7 @@ template <real T> struct packet {
     [[nodiscard]] packet pow(S b) const {
         return per_lane([e = static_cast<T>(b)](T x) { return std::pow(x, e); });
     }
+    ///@}
 
     /// Lane by lane through a function of numbers; vectorised where the machine has the instruction.
     template <class F> [[nodiscard]] packet per_lane(F f) const {
@@ -150,6 +159,7 @@ template <real T> struct packet {
             x = f(x);
         return load(lanes.data());
     }
+    /// Lane by lane.
     [[gnu::always_inline]] packet & operator+=(packet const & b) {
         r = per_register<packet>([](auto x, auto y) { return x + y; }, *this, b).r;
         return *this;
@@ -173,7 +183,8 @@ template <real T>
     }
 }
 
-// Binary operators: packet with packet, packet with number, number with packet.
+// Binary operators: packet with packet, packet with number, number with packet. What else has no common_packet.
+/// \cond operands
 template <class A, class B> struct common_packet {};
 template <real T> struct common_packet<packet<T>, packet<T>> {
     using type = packet<T>;
@@ -194,7 +205,10 @@ template <real T> struct mask_of<packet<T>> {
     using type = packet_mask<T>;
 };
 template <class P> using mask_of_t = typename mask_of<P>::type;
+/// \endcond
 
+/// Arithmetic lane by lane, of packets with each other and with numbers.
+///@{
 template <class A, class B, class P = common_packet_t<A, B>>
 [[gnu::always_inline]] inline P operator+(A const & a, B const & b) {
     return per_register<P>([](auto x, auto y) { return x + y; }, P(a), P(b));
@@ -214,6 +228,10 @@ template <class A, class B, class P = common_packet_t<A, B>>
 template <real T> [[gnu::always_inline]] inline packet<T> operator-(packet<T> const & a) {
     return per_register<packet<T>>([](auto x) { return -x; }, a);
 }
+///@}
+
+/// Comparisons lane by lane, as of numbers: NaN is unequal to all and not ordered.
+///@{
 template <class A, class B, class P = common_packet_t<A, B>>
 [[gnu::always_inline]] inline mask_of_t<P> operator<(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x < y; }, P(a), P(b));
@@ -238,6 +256,10 @@ template <class A, class B, class P = common_packet_t<A, B>>
 [[gnu::always_inline]] inline mask_of_t<P> operator!=(A const & a, B const & b) {
     return per_register<mask_of_t<P>>([](auto x, auto y) { return x != y; }, P(a), P(b));
 }
+///@}
+
+/// Lane by lane; both sides are evaluated.
+///@{
 template <real T>
 [[gnu::always_inline]] inline packet_mask<T> operator&&(packet_mask<T> const & a, packet_mask<T> const & b) {
     return per_register<packet_mask<T>>([](auto x, auto y) { return x & y; }, a, b);
@@ -249,6 +271,7 @@ template <real T>
 template <real T> [[gnu::always_inline]] inline packet_mask<T> operator!(packet_mask<T> const & a) {
     return per_register<packet_mask<T>>([](auto x) { return ~x; }, a);
 }
+///@}
 
 } // namespace LATHE_VECTOR_ABI
 } // namespace host

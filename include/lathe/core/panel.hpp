@@ -30,10 +30,12 @@ template <real T> class packed_vectors {
 
 public:
     packed_vectors() = default;
+    /// Room for `count` vectors of `length` elements, all zero.
     packed_vectors(std::size_t count, std::size_t length)
         : count_{count}, length_{length}, data_((count + lanes - 1) / lanes * lanes * length) {}
-    /// How many vectors, and how long they are.
+    /// How many vectors.
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
+    /// Elements of each.
     [[nodiscard]] std::size_t length() const noexcept { return length_; }
     /// Registers side by side in the group that begins with vector j, a multiple of 2 * lanes.
     [[nodiscard]] std::size_t width(std::size_t j) const noexcept { return count_ - j > lanes ? 2 : 1; }
@@ -41,6 +43,7 @@ public:
     [[nodiscard]] T const * group(std::size_t j, std::size_t k) const noexcept {
         return data_.data() + j * length_ + k * width(j) * lanes;
     }
+    /// Element k of vector j.
     [[nodiscard]] T & operator()(std::size_t j, std::size_t k) noexcept {
         auto const first = j - j % (2 * lanes);
         return data_[first * length_ + k * width(first) * lanes + j - first];
@@ -119,8 +122,9 @@ template <real T> void panel_products(mat_view<T const *> x, packed_vectors<T> c
     }
 }
 
+/// What lanes are added up in: 16 bytes, whatever the machine's registers.
 template <real T> struct quarter_of_packet {
-    typedef T value __attribute__((vector_size(16)));
+    typedef T value __attribute__((vector_size(16))); ///< elements side by side
 };
 
 /// The sum of the lanes, in a fixed order.
@@ -188,6 +192,7 @@ template <real T> class weighted_rows {
 
 public:
     weighted_rows() = default;
+    /// `count` sums of `length` elements each, all zero.
     weighted_rows(std::size_t count, std::size_t length) : count_{count}, length_{length} {
         constexpr std::size_t cached = 24 << 10;
         auto const packets = (length + packet_size<T> - 1) / packet_size<T>;
@@ -197,6 +202,7 @@ public:
         sums_.resize(packets * packet_size<T> * count);
         of_panel_.resize(columns_ * count);
     }
+    /// All sums zero again.
     void clear() { std::ranges::fill(sums_, 0.0); }
 
     /// Adds v[j * panel_rows + i] times row i of x to sum j, for every j and every row of x, of which there are at most

@@ -10,6 +10,7 @@ class parameter_layout {
     std::vector<std::size_t> offsets_{0};
 
 public:
+    /// In any order. \throws shape_error for a tensor of more elements than std::size_t counts
     explicit parameter_layout(std::vector<tensor_info> tensors) : tensors_{std::move(tensors)} {
         std::ranges::sort(tensors_, {}, &tensor_info::name);
         for (auto const & t : tensors_)
@@ -25,11 +26,13 @@ public:
                 tensors.push_back(r.info);
         return parameter_layout(std::move(tensors));
     }
+    /// In the order they have in the vector.
     [[nodiscard]] std::span<tensor_info const> tensors() const noexcept { return tensors_; }
     /// Elements of the whole vector.
     [[nodiscard]] std::size_t size() const noexcept { return offsets_.back(); }
+    /// Where a tensor begins, in elements; of the number of tensors, the end. \throws std::out_of_range beyond that
     [[nodiscard]] std::size_t offset(std::size_t tensor) const { return offsets_.at(tensor); }
-    /// The part of x that is tensor i.
+    /// The part of x that is a tensor. \throws std::out_of_range beyond the tensors; shape_error if x is too short
     template <class P> [[nodiscard]] vec_view<P> slice(vec_view<P> x, std::size_t tensor) const {
         return x.sub(offsets_.at(tensor), offsets_.at(tensor + 1) - offsets_[tensor]);
     }

@@ -14,17 +14,20 @@ concept real = std::same_as<T, float> || std::same_as<T, double>;
 
 /// bfloat16 as bits. No arithmetic on purpose: storage widens on load and rounds on store.
 struct bfloat16 {
-    std::uint16_t bits;
-    friend constexpr bool operator==(bfloat16, bfloat16) = default;
+    std::uint16_t bits;                                             ///< sign, 8 of the exponent, 7 of the fraction
+    friend constexpr bool operator==(bfloat16, bfloat16) = default; ///< the same bits: 0 is not -0
 };
 /// IEEE 754 binary16 as bits. No arithmetic on purpose.
 struct half {
-    std::uint16_t bits;
-    friend constexpr bool operator==(half, half) = default;
+    std::uint16_t bits;                                     ///< sign, 5 of the exponent, 10 of the fraction
+    friend constexpr bool operator==(half, half) = default; ///< the same bits: 0 is not -0
 };
 
+/// What has arithmetic stays as it is.
+///@{
 constexpr float widen(float x) noexcept { return x; }
 constexpr double widen(double x) noexcept { return x; }
+///@}
 /// Exact.
 constexpr float widen(bfloat16 x) noexcept { return std::bit_cast<float>(std::uint32_t{x.bits} << 16); }
 /// Exact, subnormals included; NaN payloads keep their top ten bits.

@@ -11,9 +11,11 @@ LATHE_NAMESPACE_BEGIN
 
 /// Magnitudes as integers in the same order. All NaN are one pattern, above that of infinity.
 template <real T> struct magnitude_pattern {
+    /// An unsigned integer as wide as T.
     using type = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-    static constexpr type infinity = std::bit_cast<type>(std::numeric_limits<T>::infinity());
-    static constexpr type nan = infinity + 1;
+    static constexpr type infinity = std::bit_cast<type>(std::numeric_limits<T>::infinity()); ///< of infinity
+    static constexpr type nan = infinity + 1;                                                 ///< of every NaN
+    /// The magnitude of a pattern.
     static constexpr T value(type p) {
         return p > infinity ? std::numeric_limits<T>::quiet_NaN() : std::bit_cast<T>(p);
     }
@@ -51,9 +53,10 @@ template <std::unsigned_integral U> U nth_smallest(std::vector<U> v, std::size_t
 
 /// Where a magnitude is sought: patterns from `low` to `high`, both included.
 template <real T> struct magnitude_interval {
-    typename magnitude_pattern<T>::type low = 0, high = magnitude_pattern<T>::nan;
-    std::uint64_t below = 0; ///< elements smaller than low, if that was counted
-    std::uint64_t up_to = 0; ///< elements not larger than high; 0 if that was not counted
+    typename magnitude_pattern<T>::type low = 0, ///< the least that it may be
+        high = magnitude_pattern<T>::nan;        ///< the largest
+    std::uint64_t below = 0;                     ///< elements smaller than low, if that was counted
+    std::uint64_t up_to = 0;                     ///< elements not larger than high; 0 if that was not counted
     std::uint64_t inside = std::numeric_limits<std::uint64_t>::max(); ///< about so many elements between low and high
 };
 
@@ -232,6 +235,7 @@ public:
     /// Elements of all vectors that may be kept.
     static constexpr std::size_t keep_count = std::size_t{1} << 22;
 
+    /// For one parallel task.
     [[nodiscard]] task operator()(std::size_t) const { return task(*this); }
 
     /// Starts a pass that gathers a sample: of small vectors all elements.
@@ -246,6 +250,7 @@ public:
         auto const chance = static_cast<double>(wanted) / static_cast<double>(share_ * parts);
         chance_ = chance >= 1 ? std::numeric_limits<std::uint32_t>::max() : static_cast<std::uint32_t>(chance * 0x1p32);
     }
+    /// The magnitudes of vector k that were gathered.
     [[nodiscard]] std::vector<pattern> sample(std::size_t k) const { return kept(k); }
 
     /// Starts a pass that counts.
@@ -267,6 +272,7 @@ public:
         blank.kept.resize(intervals.size());
         begin(std::move(blank), false);
     }
+    /// The next n elements of every vector, in the order of all passes.
     template <class Executor, class Kernel, class... Ins>
     void add(Executor & e, Kernel const & kernel, std::size_t n, Ins const &... ins) {
         interpret<T>(e, kernel, n, std::tuple{}, *this, ins...);
@@ -326,15 +332,18 @@ namespace kernels {
 /// many of the elements of vector k are at most bounds k m + j in magnitude, m bounds a vector. NaN is above every
 /// bound.
 template <class Kernel, std::size_t Bounds> struct count_up_to {
+    /// What the kernel adds elements to.
     template <class Sums, class List> struct counter {
-        Sums & sums;
-        List const & bounds;
+        Sums & sums;         ///< the counts
+        List const & bounds; ///< of all vectors
+        /// Counts an element of vector k against the bounds of that vector.
         template <class Value> void add(std::size_t k, Value const & v) const {
             using number = std::remove_cvref_t<Value>;
             for (std::size_t j = 0; j != Bounds; ++j)
                 sums.add(k * Bounds + j, math::select(math::abs(v) <= bounds[k * Bounds + j], number(1), number(0)));
         }
     };
+    /// `rest` goes to the kernel behind `first`, as it is.
     template <class Sums, class First, class List, class... Rest>
     constexpr void operator()(Sums & sums, First const & first, List const & bounds, Rest const &... rest) const {
         counter<Sums, List> values{sums, bounds};
@@ -423,6 +432,7 @@ class magnitude_selection {
 
 public:
     magnitude_selection() = default;
+    /// As start().
     explicit magnitude_selection(std::span<std::uint64_t const> ranks, std::uint64_t elements = 0) {
         start(ranks, elements);
     }
@@ -435,12 +445,14 @@ public:
         if (!done())
             begin_pass();
     }
+    /// Whether all magnitudes are found.
     [[nodiscard]] bool done() const {
         // Found, and counted: what a sample shows is a guess, even where it leaves only one magnitude.
         return std::ranges::all_of(intervals_, [](interval const & i) { return i.low == i.high && i.up_to != 0; });
     }
 
-    /// \throws shape_error, unsupported_error
+    /// The next elements, as many of every vector. \throws shape_error if the extents differ; unsupported_error for
+    /// elements without arithmetic
     template <class Kernel, class First, class... Rest>
     void add(B & be, Kernel const & kernel, First const & first, Rest const &... rest) {
         auto const n = ops::extent_of(first);
@@ -454,6 +466,7 @@ public:
             ops::reduce<T>(be, kernels::count_up_to<Kernel, bounds>{}, std::span<double>{sums_}, first, list(bounds_),
                            rest...);
     }
+    /// Narrows the intervals by what was counted, and begins the next pass unless the search is done.
     /// \throws shape_error if a rank is 0 or beyond the elements that were added
     void end_pass() {
         for (std::size_t k = 0; k != ranks_.size(); ++k) {
@@ -490,8 +503,9 @@ public:
 
     /// The magnitude sought in vector k; NaN if that is where the rank lies. Of a finished search only, as the others.
     [[nodiscard]] T value(std::size_t k) const { return patterns::value(intervals_.at(k).low); }
-    /// How many elements are smaller, and how many are as large.
+    /// How many elements are smaller.
     [[nodiscard]] std::uint64_t below(std::size_t k) const { return intervals_.at(k).below; }
+    /// How many are as large.
     [[nodiscard]] std::uint64_t equal(std::size_t k) const { return intervals_.at(k).up_to - intervals_.at(k).below; }
 };
 

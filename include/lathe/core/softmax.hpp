@@ -28,9 +28,11 @@ namespace ops {
 /// the host, between a download and an upload. Error of an element: a few ulp of the exponential, and the length of a
 /// row times the rounding of T.
 struct softmax_rows_fn {
+    /// Whether the rows stay where they are on B.
     template <class B, class T>
     static constexpr bool fused = host_addressable<B, T> || requires(B & be, mat<B, T> m) { be.softmax_rows(m); };
 
+    /// Waits only where it goes by the host. Nothing happens without rows or columns.
     template <class B, class P, class T = pointee_t<P>>
         requires storage<B, T>
     void operator()(B & be, mat_view<P> m) const {
@@ -55,7 +57,7 @@ struct softmax_rows_fn {
         }
     }
 };
-inline constexpr softmax_rows_fn softmax_rows{};
+inline constexpr softmax_rows_fn softmax_rows{}; ///< ops::softmax_rows(be, m): see softmax_rows_fn
 
 } // namespace ops
 LATHE_NAMESPACE_END

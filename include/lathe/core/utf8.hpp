@@ -38,8 +38,8 @@ constexpr std::optional<std::size_t> first_not_utf8(std::string_view text) noexc
 struct utf8_character {
     /// The code of a byte that is not part of well-formed UTF-8: no character has it.
     static constexpr char32_t invalid = 0xffffffffu;
-    char32_t code;
-    std::size_t length;
+    char32_t code;      ///< of Unicode, or `invalid`
+    std::size_t length; ///< in bytes
 };
 
 /// The first character of `text`, which is not empty; a byte that is not part of well-formed UTF-8 counts as one.

@@ -19,12 +19,13 @@ namespace windows {
 
 /// What a window is to kernels of B: elements as they are stored, or elements of T.
 template <class B, real T, class Byte, class Element> struct operand {
-    using type = vec_view<pointer_t<B, Element>>;
+    using type = vec_view<pointer_t<B, Element>>; ///< elements of T
 };
+/// For backends whose kernels take elements as they are stored.
 template <class B, real T, class Byte, class Element>
     requires has_storage_operands<B, T>
 struct operand<B, T, Byte, Element> {
-    using type = storage_view<pointer_t<B, Byte>>;
+    using type = storage_view<pointer_t<B, Byte>>; ///< elements of a type known at run time
 };
 
 /// A buffer of at least n elements: the one that is there, or a new one.
@@ -71,19 +72,23 @@ public:
     void wait(B &) {}
 };
 
+/// Backends with stages of their own, which move one window while the kernels work on another.
 template <class B>
 concept overlapped = requires {
     typename B::input_stage;
     typename B::output_stage;
 };
+/// The stages that windows go through on B.
 template <class B> struct stages {
-    using input = input_stage<B>;
-    using output = output_stage<B>;
+    using input = input_stage<B>;   ///< to the device
+    using output = output_stage<B>; ///< from the device
 };
+/// Its own, if it has some.
 template <overlapped B> struct stages<B> {
-    using input = typename B::input_stage;
-    using output = typename B::output_stage;
+    using input = typename B::input_stage;   ///< to the device
+    using output = typename B::output_stage; ///< from the device
 };
+/// Without members.
 struct nothing {};
 
 /// Whether windows go through a stage.
@@ -153,6 +158,8 @@ template <class B, real T> class window_writer {
     dtype type_ = dtype::f32;
 
 public:
+    /// Where kernels are to put elements [first, first + count) of tensor `index` of the sink, which `info` describes.
+    /// \throws what the sink throws
     output_operand<B, T> begin(B & be, checkpoint_sink & to, tensor_info const & info, std::size_t index,
                                std::size_t first, std::size_t count) {
         auto const size = size_of(info.type);
@@ -166,6 +173,7 @@ public:
         else
             return windows::reserve<T>(be, stage_.device, count);
     }
+    /// All work on the operand has been asked for. \throws what the sink and the backend throw
     void end(B & be, checkpoint_sink & to) {
         if constexpr (staged)
             stage_.fetch(be);
@@ -185,6 +193,7 @@ public:
             to.commit(now_.index, now_.first, now_.bytes);
         }
     }
+    /// Brings what is on its way to the sink, which it does not finish. \throws what the sink and the backend throw
     void finish([[maybe_unused]] B & be, [[maybe_unused]] checkpoint_sink & to) {
         if constexpr (overlapped)
             if (under_way_) {

@@ -10,6 +10,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace evaluate {
 
+/// Options of hashed_embeddings.
 struct hashing_options {
     std::size_t dimension = 512; ///< columns of the table; at least 1
     float pair_weight = 0.5f;    ///< of two words in a row, against 1 for a word

@@ -11,9 +11,11 @@ namespace evaluate {
 
 /// Embeddings of texts in host memory, a row each.
 struct embedding_table {
-    std::size_t dimension = 0;
+    std::size_t dimension = 0; ///< numbers of a row
     std::vector<float> values; ///< rows() * dimension
+    /// Texts.
     [[nodiscard]] std::size_t rows() const noexcept { return dimension == 0 ? 0 : values.size() / dimension; }
+    /// The embedding of text i. \pre i < rows()
     [[nodiscard]] std::span<float const> row(std::size_t i) const {
         return std::span{values}.subspan(i * dimension, dimension);
     }
@@ -21,28 +23,35 @@ struct embedding_table {
 
 /// Two lists of rows of a table; each of the first is compared with each of the second. A row may occur many times.
 struct similarity_request {
-    std::vector<std::size_t> rows, cols;
+    std::vector<std::size_t> rows, ///< those of the first list
+        cols;                      ///< those of the second list
 };
 
+/// The similarities that a request asked for.
 struct similarity_matrix {
-    std::size_t rows = 0, cols = 0;
+    std::size_t rows = 0,      ///< length of the first list
+        cols = 0;              ///< length of the second list
     std::vector<float> values; ///< row-major
+    /// Similarity of entry i of the first list and entry j of the second.
     [[nodiscard]] float operator()(std::size_t i, std::size_t j) const { return values[i * cols + j]; }
+    /// The values as a matrix.
     [[nodiscard]] mat_view<float const *> view() const { return {values.data(), rows, cols}; }
 };
 
+/// Options of similarities().
 struct similarity_options {
     /// What one more product of matrices costs a backend, in multiplications: requests share a product while the
     /// cosines in it that nobody asked for cost less. Some 10^7 for a device.
     std::size_t call_cost = std::size_t{1} << 18;
 };
 
+/// What similarities() computed.
 struct similarity_result {
-    lathe::status status = status::converged;
-    std::vector<similarity_matrix> matrices; ///< one for each request, empty for those after a stop
-    std::size_t calls = 0;                   ///< products of matrices
-    std::size_t cosines = 0;                 ///< computed, those that nobody asked for included
-    bool on_backend = false;                 ///< else in the arithmetic of the host: the backend has none in T
+    lathe::status status = status::converged; ///< or stopped
+    std::vector<similarity_matrix> matrices;  ///< one for each request, empty for those after a stop
+    std::size_t calls = 0;                    ///< products of matrices
+    std::size_t cosines = 0;                  ///< computed, those that nobody asked for included
+    bool on_backend = false;                  ///< else in the arithmetic of the host: the backend has none in T
 };
 
 /// What norms are at least, so that a row of zeros is like nothing.
@@ -76,6 +85,7 @@ template <real T, class B> class row_products {
     }
 
 public:
+    /// Computes the norms. Backend and table must outlive it.
     row_products(B & be, embedding_table const & table)
         : be_{be}, table_{table}, norms_(table.rows()), on_backend_{computes(be)} {
         for (std::size_t r = 0; r != norms_.size(); ++r) {
@@ -86,6 +96,7 @@ public:
             norms_[r] = norm < smallest_norm ? smallest_norm : norm; // NaN stays
         }
     }
+    /// Whether the products are the backend's; else the host computes them, as the backend has no T.
     [[nodiscard]] bool on_backend() const noexcept { return on_backend_; }
 
     /// The cosines of rows `a` with rows `b`, at least 0, in the order of a matrix; valid until the next call.
@@ -148,11 +159,13 @@ class shared_product {
     }
 
 public:
+    /// Holds no request. \param table its rows are what requests number
     shared_product(embedding_table const & table, similarity_options const & options)
         : dimension_{table.dimension}, call_cost_{options.call_cost} {
         rows_.place.resize(table.rows());
         cols_.place.resize(table.rows());
     }
+    /// Forgets all requests.
     void clear() {
         rows_.shrink_to(0);
         cols_.shrink_to(0);

@@ -26,6 +26,7 @@ class ngram_numbers {
     std::uint32_t next_ = 0;
 
 public:
+    /// The numbers of words, in order.
     template <class Words> std::vector<std::uint32_t> of_words(Words const & words) {
         std::vector<std::uint32_t> ids;
         for (auto const & w : words) {
@@ -64,6 +65,7 @@ inline std::size_t common_elements(std::vector<std::uint32_t> a, std::vector<std
 
 // ---- log diversity --------------------------------------------------------------------------------------------------
 
+/// Options of log_diversity.
 struct log_diversity_options {
     /// Conformance: shares of repeated runs are divided by 100 though they are no percentages, as MarkLLM does; its
     /// values lie near 4.6 - ln(share) for every text.
@@ -97,11 +99,12 @@ enum class bleu_smoothing : unsigned char {
     exponential, ///< 1/2, 1/4, ... match for each order in turn without one, as mteval-v13a and sacrebleu
     floor,       ///< `smoothing_value` matches
     add_k,       ///< `smoothing_value` is added to matches and n-grams of all orders but words
-    none,
+    none,        ///< it stays 0, and the score is 0
 };
 
+/// Options of bleu, named as in sacrebleu.
 struct bleu_options {
-    bleu_smoothing smoothing = bleu_smoothing::exponential;
+    bleu_smoothing smoothing = bleu_smoothing::exponential; ///< of precisions without a match
     std::optional<double> smoothing_value{}; ///< of floor and add_k, above 0; unset: 0.1 and 1, as sacrebleu
     bool effective_order = false;            ///< only orders that the text has n-grams of count
     bool lowercase = false;                  ///< ASCII capitals count as small letters
@@ -109,10 +112,13 @@ struct bleu_options {
 
 /// The counts that BLEU is made of; those of a corpus are sums.
 struct bleu_counts {
-    static constexpr std::size_t orders = 4;
-    std::array<std::size_t, orders> correct{}, total{}; ///< n-grams that the reference has too, and all
-    std::size_t length = 0, reference_length = 0;       ///< in tokens
+    static constexpr std::size_t orders = 4;   ///< n-grams of 1 to 4 words
+    std::array<std::size_t, orders> correct{}, ///< n-grams that the reference has too
+        total{};                               ///< n-grams
+    std::size_t length = 0,                    ///< of the text, in tokens
+        reference_length = 0;                  ///< of the reference, in tokens
 
+    /// Adds the counts of another text.
     bleu_counts & operator+=(bleu_counts const & o) noexcept {
         for (std::size_t n = 0; n != orders; ++n) {
             correct[n] += o.correct[n];
@@ -122,13 +128,15 @@ struct bleu_counts {
         reference_length += o.reference_length;
         return *this;
     }
+    /// Whether all counts agree.
     bool operator==(bleu_counts const &) const = default;
 };
 
+/// What bleu and bleu_of give.
 struct bleu_result {
     double score = 0;                                     ///< 0 to 100
     std::array<double, bleu_counts::orders> precisions{}; ///< in percent, smoothed
-    double brevity_penalty = 1;
+    double brevity_penalty = 1; ///< of a shorter text exp(1 - reference_length / length), else 1
 };
 
 /// The tokens of mteval-v13a, sacrebleu's default: entities of mark-up decoded, hyphens at line ends dropped,
@@ -370,6 +378,7 @@ class porter_stemmer {
     }
 
 public:
+    /// \pre small ASCII letters and digits
     static std::string stem(std::string_view word) {
         static constexpr ending irregular[] = {
             {"sky", "sky"},        {"skies", "sky"},       {"dying", "die"},        {"lying", "lie"},
@@ -400,14 +409,21 @@ public:
     }
 };
 
+/// Options of rouge.
 struct rouge_options {
     bool stem = true; ///< words of more than three characters are compared by their stems, as MarkLLM has it
 };
+/// Agreement in one kind of unit.
 struct rouge_score {
-    double precision = 0, recall = 0, f1 = 0;
+    double precision = 0, ///< share of the text's units that the reference has
+        recall = 0,       ///< share of the reference's units that the text has
+        f1 = 0;           ///< harmonic mean; 0 of zeros
 };
+/// What rouge gives.
 struct rouge_result {
-    rouge_score rouge_1, rouge_2, rouge_l;
+    rouge_score rouge_1, ///< by words
+        rouge_2,         ///< by pairs of neighbouring words
+        rouge_l;         ///< by a longest common subsequence of words
 };
 
 /// The tokens of rouge-score: runs of ASCII letters and digits, in small letters.

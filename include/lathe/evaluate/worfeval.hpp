@@ -16,8 +16,11 @@
 LATHE_NAMESPACE_BEGIN
 namespace evaluate {
 
+/// Agreement of a prediction with its gold workflow, each number in [0, 1].
 struct f_score {
-    double precision = 0, recall = 0, f1 = 0;
+    double precision = 0, ///< share of what was predicted
+        recall = 0,       ///< share of what is gold
+        f1 = 0;           ///< harmonic mean
     friend bool operator==(f_score const &, f_score const &) = default;
 };
 /// Of `common` among so many predicted and gold nodes; zeros for nothing in common. In the authors' order of
@@ -32,7 +35,7 @@ struct f_score {
 
 /// What became of a pair.
 enum class outcome : unsigned char {
-    scored,
+    scored,  ///< it has a score
     skipped, ///< nothing to score in the prediction: counts as 0
     failed   ///< an error of this pair alone, which has a name
 };
@@ -44,6 +47,7 @@ enum class common_graph : unsigned char {
     lcc_mapped, ///< of the largest component of the edges that both have: the authors' measure, less its index error
 };
 
+/// Options of the two scores; each looks at its own.
 struct worfeval_options {
     double threshold = 0.6;  ///< a node matches another only if their similarity is greater; 2^-20 to 1
     std::size_t orders = 20; ///< reference: how many topological orders of the gold workflow are looked at
@@ -57,45 +61,51 @@ struct worfeval_options {
 /// A prediction, its gold workflow, and how similar the nodes of the one (rows) are to those of the other (columns). A
 /// workflow that is not there is a text that holds none; then nobody looks at the similarities.
 struct workflow_pair {
-    workflow const * predicted;
-    workflow const * gold;
-    mat_view<float const *> similarities;
+    workflow const * predicted;           ///< nullptr: the text holds none
+    workflow const * gold;                ///< nullptr: the text holds none
+    mat_view<float const *> similarities; ///< predicted x gold nodes, markers among them
 };
 
 /// The authors' chain score: t_eval_nodes.
 struct reference_node_score {
-    evaluate::outcome outcome = outcome::skipped;
-    std::string_view error; ///< the exception that ends the authors' program
-    f_score score;
-    std::size_t length = 0;                  ///< of the longest increasing subsequence, at least 1
-    std::size_t predicted = 0, gold = 0;     ///< nodes counted
-    std::size_t orders = 0;                  ///< looked at
-    bool unique = true;                      ///< no other matching weighs as much
+    evaluate::outcome outcome = outcome::skipped; ///< scored, skipped or failed
+    std::string_view error;                       ///< the exception that ends the authors' program
+    f_score score;                                ///< of the length among the nodes counted
+    std::size_t length = 0;                       ///< of the longest increasing subsequence, at least 1
+    std::size_t predicted = 0,                    ///< nodes counted
+        gold = 0;                                 ///< nodes counted
+    std::size_t orders = 0;                       ///< looked at
+    bool unique = true;                           ///< no other matching weighs as much
     std::vector<graph::vertex> matches = {}; ///< by position in the prediction: position in the gold workflow, or none
     friend bool operator==(reference_node_score const &, reference_node_score const &) = default;
 };
 /// The authors' graph score: t_eval_graph.
 struct reference_graph_score {
-    evaluate::outcome outcome = outcome::skipped;
-    std::string_view error;
-    f_score score;
-    std::size_t component = 0; ///< nodes of the largest one
-    std::size_t predicted = 0, gold = 0;
-    bool unique = true;
-    std::vector<graph::vertex> matches = {};
-    std::vector<graph::arc> common = {}; ///< edges that are the same pair of numbers in both, ascending
+    evaluate::outcome outcome = outcome::skipped; ///< scored, skipped or failed
+    std::string_view error;                       ///< the exception that ends the authors' program
+    f_score score;                                ///< of the component among the nodes counted
+    std::size_t component = 0;                    ///< nodes of the largest one
+    std::size_t predicted = 0,                    ///< nodes counted
+        gold = 0;                                 ///< nodes counted
+    bool unique = true;                           ///< no other matching weighs as much
+    std::vector<graph::vertex> matches = {}; ///< by position in the prediction: position in the gold workflow, or none
+    std::vector<graph::arc> common = {};     ///< edges that are the same pair of numbers in both, ascending
     friend bool operator==(reference_graph_score const &, reference_graph_score const &) = default;
 };
+/// Both scores of the authors' program.
 struct reference_score {
-    reference_node_score node;
-    reference_graph_score graph;
+    reference_node_score node;   ///< chain
+    reference_graph_score graph; ///< graph
     friend bool operator==(reference_score const &, reference_score const &) = default;
 };
 
 /// Sizes of common subgraphs under one matching.
 struct common_sizes {
-    std::size_t mcis = 0, mccis = 0, lcc_mapped = 0;
-    bool optimal = true; ///< else the budget ran out, and mcis or mccis may be larger
+    std::size_t mcis = 0, ///< nodes: common_graph::mcis
+        mccis = 0,        ///< nodes: common_graph::mccis
+        lcc_mapped = 0;   ///< nodes: common_graph::lcc_mapped
+    bool optimal = true;  ///< else the budget ran out, and mcis or mccis may be larger
+    /// The size of that kind.
     [[nodiscard]] std::size_t operator[](common_graph which) const noexcept {
         return which == common_graph::mcis ? mcis : which == common_graph::mccis ? mccis : lcc_mapped;
     }
@@ -104,18 +114,22 @@ struct common_sizes {
 
 /// What the paper defines. START and END are no nodes here: positions count the subtasks, from 0.
 struct strict_score {
-    evaluate::outcome outcome = outcome::skipped;
-    std::string_view error; ///< what is wrong with the gold workflow: gold_unparseable, gold_edge_out_of_range,
-                            ///< gold_cyclic, gold_empty
-    std::size_t predicted = 0, gold = 0, matched = 0;
+    evaluate::outcome outcome = outcome::skipped; ///< scored, skipped or failed
+    std::string_view error;    ///< what is wrong with the gold workflow: gold_unparseable, gold_edge_out_of_range,
+                               ///< gold_cyclic, gold_empty; or too_large: either has more than
+                               ///< worfeval_scorer::most_subtasks subtasks
+    std::size_t predicted = 0, ///< subtasks
+        gold = 0,              ///< subtasks
+        matched = 0;           ///< pairs of the matching
     std::int64_t weight =
         0; ///< of the matching, times graph::similarity_threshold::scale(): 2^24 for thresholds from 0.5 up
-    bool unique = true;
-    std::vector<graph::vertex> matches = {};
-    std::size_t chain_length = 0;
-    f_score chain;
+    bool unique = true;                      ///< no other matching weighs as much
+    std::vector<graph::vertex> matches = {}; ///< of every predicted subtask the gold one, or none
+    std::size_t chain_length = 0;            ///< of the longest chain over all topological orders of the gold workflow
+    f_score chain;                           ///< of chain_length
     std::vector<graph::vertex> chain_nodes = {};  ///< predicted subtasks that form such a chain, ascending
-    common_sizes common, with_markers;            ///< with_markers: START matched with START and END with END besides
+    common_sizes common,                          ///< of subtasks
+        with_markers;                             ///< START matched with START and END with END besides
     std::vector<graph::vertex> common_nodes = {}; ///< predicted positions, markers among them, of a common induced
                                                   ///< subgraph of with_markers.mcis nodes
     f_score graph;                                ///< of common[options.graph]
@@ -339,6 +353,7 @@ public:
     explicit worfeval_scorer(worfeval_options const & options = {}) : options_{options}, threshold_{options.threshold} {
         expects_option(options.orders != 0, "orders", "0", "at least 1");
     }
+    /// As given.
     [[nodiscard]] worfeval_options const & options() const noexcept { return options_; }
 
     /// As the authors' program scores the pair, to the last bit, with its exceptions as errors of the pair. Ties among
@@ -405,9 +420,13 @@ public:
 
 /// Means over a set, each score by itself: the mean f1 is not the f1 of the means.
 struct worfeval_averages {
-    std::size_t pairs = 0, skipped = 0, failed = 0; ///< failed: one of the two scores, or the strict one, is an error
-    f_score node, graph; ///< sums in the order of the pairs over all pairs; pairs skipped or failed add nothing
-    f_score node_unfailed, graph_unfailed; ///< the same over the pairs that did not fail
+    std::size_t pairs = 0, ///< in the set
+        skipped = 0,       ///< with nothing to score in the prediction
+        failed = 0;        ///< one of the two scores, or the strict one, is an error
+    f_score node,          ///< sums in the order of the pairs over all pairs; pairs skipped or failed add nothing
+        graph;             ///< likewise
+    f_score node_unfailed, ///< the same over the pairs that did not fail
+        graph_unfailed;    ///< likewise
 };
 
 /// Adds up means as the authors' program does: in order, from 0, divided once at the end.
@@ -415,6 +434,7 @@ class mean_f_score {
     f_score sum_;
 
 public:
+    /// Adds one pair's.
     void add(f_score const & s) {
         sum_.precision += s.precision;
         sum_.recall += s.recall;
@@ -447,14 +467,18 @@ template <class F> worfeval_averages averages_over(std::size_t pairs, F && of) {
     all.graph_unfailed = graph.over(pairs - all.failed);
     return all;
 }
+/// What averages are made of.
 struct pair_scores {
-    evaluate::outcome outcome;
-    f_score node, graph;
+    evaluate::outcome outcome; ///< failed if one of the scores did
+    f_score node,              ///< chain score
+        graph;                 ///< graph score
 };
+/// Of the reference scores.
 [[nodiscard]] inline pair_scores scores_of(reference_score const & s) {
     bool const failed = s.node.outcome == outcome::failed || s.graph.outcome == outcome::failed;
     return {failed ? outcome::failed : s.node.outcome, s.node.score, s.graph.score};
 }
+/// Of the strict scores.
 [[nodiscard]] inline pair_scores scores_of(strict_score const & s) { return {s.outcome, s.chain, s.graph}; }
 
 /// The averages that the authors' program writes, over all pairs. It writes none if a pair fails; then these are what
@@ -462,6 +486,7 @@ struct pair_scores {
 [[nodiscard]] inline worfeval_averages averages_of(std::span<reference_score const> scores) {
     return averages_over(scores.size(), [&](std::size_t i) { return scores_of(scores[i]); });
 }
+/// The averages of the strict scores, in the same way.
 [[nodiscard]] inline worfeval_averages averages_of(std::span<strict_score const> scores) {
     return averages_over(scores.size(), [&](std::size_t i) { return scores_of(scores[i]); });
 }

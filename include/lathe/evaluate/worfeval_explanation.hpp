@@ -19,32 +19,37 @@ enum class departure : unsigned char {
 };
 /// One step on the way from the reference score to the strict one: the f1 before and after a departure is undone.
 struct score_step {
-    departure why;
-    double before, after;
+    departure why; ///< the departure that is undone
+    double before, ///< the f1 with it
+        after;     ///< the f1 without it
     friend bool operator==(score_step const &, score_step const &) = default;
 };
 
 /// What became of an edge on the way to a score.
 enum class edge_fate : unsigned char {
-    kept,
+    kept,          ///< it is one that the score counts
     outside,       ///< an end is not the number of a node
     unmatched,     ///< an end has no partner
     missing,       ///< both ends have partners, between which there is no edge
     other_numbers, ///< reference: there is one, but its ends have other numbers
     left_out       ///< strict: there is one, but an end is not in the common subgraph
 };
+/// An edge and what became of it in the two graph scores.
 struct edge_detail {
-    graph::arc edge;
-    edge_fate reference, strict;
+    graph::arc edge;     ///< by positions, markers among them
+    edge_fate reference, ///< in the reference score
+        strict;          ///< in the strict score
     friend bool operator==(edge_detail const &, edge_detail const &) = default;
 };
 
 /// Both levels, and why they differ.
 struct worfeval_explanation {
-    reference_score reference;
-    strict_score strict;
-    std::vector<score_step> node_steps, graph_steps;      ///< only steps that change the f1
-    std::vector<edge_detail> predicted_edges, gold_edges; ///< as listed; empty if there is no matching to explain them
+    reference_score reference;                ///< where the steps begin
+    strict_score strict;                      ///< where they end
+    std::vector<score_step> node_steps,       ///< of the chain score, only steps that change the f1
+        graph_steps;                          ///< of the graph score, likewise
+    std::vector<edge_detail> predicted_edges, ///< as listed; empty if there is no matching to explain them
+        gold_edges;                           ///< likewise
 };
 
 /// Explains pairs one after the other. An object keeps its work space; it is not for two threads at once.

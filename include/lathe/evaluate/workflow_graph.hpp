@@ -20,6 +20,7 @@ concept workflow_parser = requires(P const & parser, std::string_view text) {
 struct worfbench_parser {
     bool markers = false; ///< START and END are vertices too; else they are left out, with their edges
 
+    /// \throws format_error for a text without a workflow
     graph::labelled_graph operator()(std::string_view text) const {
         auto read = parse_workflow(text);
         if (!read)
@@ -47,9 +48,11 @@ struct graph_diagnosis {
     std::vector<graph::vertex> loops;               ///< vertices with an arc to themselves
     std::vector<std::vector<graph::vertex>> cycles; ///< sets of two vertices or more that lead to each other
     std::vector<graph::vertex> unreachable;         ///< not reached from a root
-    std::vector<graph::vertex> sources, sinks;      ///< without an arc from, or to, another vertex
+    std::vector<graph::vertex> sources,             ///< without an arc to them from another vertex
+        sinks;                                      ///< without an arc from them to another vertex
     std::vector<graph::vertex> repeated;            ///< vertices whose label an earlier one has
 
+    /// Whether there is neither a loop nor a longer cycle.
     [[nodiscard]] bool acyclic() const noexcept { return loops.empty() && cycles.empty(); }
 };
 
@@ -110,10 +113,11 @@ struct graph_diagnosis {
     return found;
 }
 
+/// Options of compare_graphs.
 struct graph_comparison_options {
     double threshold = 0.6;                                ///< nodes match only if their similarity is greater
     graph::tie_rule ties = graph::tie_rule::lexicographic; ///< among matchings of the same weight
-    graph::edit_options edit = {};
+    graph::edit_options edit = {};                         ///< of the edit distance
     std::size_t max_matched = 8192;    ///< pairs; the orders among them take four times their square in bits
     std::size_t max_violations = 1000; ///< listed; all are counted
 };
@@ -128,18 +132,20 @@ struct order_agreement {
                                              ///< graph. Ascending
 };
 
+/// How a predicted graph differs from its gold graph.
 struct graph_comparison {
     std::vector<graph::vertex> partner; ///< of every predicted vertex: the gold one it matches, or `none`
-    std::size_t matched = 0;
-    bool unique = true; ///< no other matching has the same weight
-    f_score nodes;      ///< of matched nodes; 1 for two graphs without any
+    std::size_t matched = 0;            ///< pairs
+    bool unique = true;                 ///< no other matching has the same weight
+    f_score nodes;                      ///< of matched nodes; 1 for two graphs without any
     f_score edges; ///< of edges whose ends match those of an edge of the other graph; duplicates count once; 1 for two
                    ///< graphs without any
-    std::size_t common_edges = 0;
-    graph::edit_result edit;
+    std::size_t common_edges = 0; ///< edges whose ends match those of an edge of the other graph
+    graph::edit_result edit;      ///< costs of vertices and arcs as in the options; a substitution costs 1 - similarity
     std::vector<graph::vertex> common_chain; ///< predicted vertices, each before the next in both graphs: a longest one
-    order_agreement order;
-    graph_diagnosis predicted, gold;
+    order_agreement order;                   ///< of the matched nodes
+    graph_diagnosis predicted,               ///< what is wrong with the prediction
+        gold;                                ///< what is wrong with the gold graph
 };
 
 /// Compares two workflow graphs, given similarity(i, j), a float, of every predicted node i and gold node j.

@@ -21,8 +21,8 @@ namespace evaluate {
 /// Nodes by position, the first of them "START" and the last "END", and edges in the order of the text, duplicates
 /// included. Ends of edges may lie beyond the nodes.
 struct workflow {
-    std::vector<std::string> nodes;
-    std::vector<graph::arc> edges;
+    std::vector<std::string> nodes; ///< labels
+    std::vector<graph::arc> edges;  ///< by positions
     friend bool operator==(workflow const &, workflow const &) = default;
 };
 

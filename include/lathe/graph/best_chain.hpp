@@ -9,6 +9,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace graph {
 
+/// Options of longest chains.
 struct chain_options {
     std::size_t max_items = 16384; ///< of a sequence; they take max_items^2 bits
 };

@@ -60,18 +60,24 @@ public:
         conflicts_.assign(items(), conflicts);
         common_.assign(items(), common);
     }
+    /// Matched pairs, numbered from 0.
     [[nodiscard]] std::size_t items() const noexcept { return first_.size(); }
     /// The vertex of an item in the first graph, and in the second.
+    /// The vertex of an item in the first graph.
     [[nodiscard]] vertex first(std::size_t item) const { return first_[item]; }
+    /// The vertex of an item in the second graph.
     [[nodiscard]] vertex second(std::size_t item) const { return second_[item]; }
-    /// Of each item those that it conflicts with, and those that it has a common edge with.
+    /// Of each item those that it conflicts with; symmetric.
     [[nodiscard]] digraph const & conflicts() const noexcept { return conflicts_; }
+    /// Of each item those that it has a common edge with; symmetric.
     [[nodiscard]] digraph const & common() const noexcept { return common_; }
 };
 
+/// Options of maximum_common_subgraph.
 struct common_subgraph_options {
     std::uint64_t steps = 20'000'000; ///< of branch and bound: items looked at, about 10 ns each
 };
+/// Items of matched_graphs that make a subgraph of both graphs.
 struct common_subgraph {
     std::vector<vertex> items; ///< ascending
     bool optimal = true;       ///< false if the steps ran out: there may be a larger one
@@ -223,12 +229,14 @@ class independent_set_search {
     }
 
 public:
+    /// \param graph symmetric; must outlive the search \param steps vertices looked at before it gives up
     independent_set_search(digraph const & graph, std::uint64_t steps)
         : graph_{graph}, alive_(graph.vertices(), 1), covered_(graph.vertices(), 0), degree_(graph.vertices()),
           mark_(graph.vertices(), 0), steps_{steps} {
         for (std::size_t v = 0; v != graph.vertices(); ++v)
             degree_[v] = static_cast<vertex>(graph.successors(v).size());
     }
+    /// False once the steps ran out or a component was too large to search: there may be a larger set.
     [[nodiscard]] bool optimal() const noexcept { return optimal_; }
 
     /// A maximum set among the vertices of `region` that are alive; one of `beaten` vertices or fewer, not always

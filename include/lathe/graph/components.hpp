@@ -15,6 +15,7 @@ class disjoint_sets {
 
 public:
     disjoint_sets() = default;
+    /// n sets of one element each. \throws shape_error for too many elements
     explicit disjoint_sets(std::size_t n) { reset(n); }
     /// Back to n sets of one element each, in the memory that is there. \throws shape_error for too many elements
     void reset(std::size_t n) {
@@ -23,6 +24,7 @@ public:
         std::iota(parent_.begin(), parent_.end(), vertex{0});
         size_.assign(n, 1);
     }
+    /// n
     [[nodiscard]] std::size_t elements() const noexcept { return parent_.size(); }
     /// The element that stands for the set of x. \pre x < elements()
     [[nodiscard]] vertex find(vertex x) noexcept {

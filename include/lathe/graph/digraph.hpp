@@ -12,6 +12,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace graph {
 
+/// The number of a vertex.
 using vertex = std::uint32_t;
 /// No vertex. Greater than every vertex.
 inline constexpr vertex none = std::numeric_limits<vertex>::max();
@@ -21,8 +22,10 @@ struct cycle_error : error {
     using error::error;
 };
 
+/// An arc. Ordered by its tail, then by its head.
 struct arc {
-    vertex from, to;
+    vertex from, ///< tail
+        to;      ///< head
     friend constexpr auto operator<=>(arc const &, arc const &) = default;
 };
 
@@ -65,8 +68,11 @@ public:
         first_[vertices] = out;
         successors_.resize(out);
     }
+    /// n
     [[nodiscard]] std::size_t vertices() const noexcept { return first_.size() - 1; }
+    /// Distinct arcs.
     [[nodiscard]] std::size_t arcs() const noexcept { return successors_.size(); }
+    /// Of v, each once. \pre v < vertices()
     [[nodiscard]] std::span<vertex const> successors(std::size_t v) const {
         return std::span{successors_}.subspan(first_[v], first_[v + 1] - first_[v]);
     }

@@ -9,6 +9,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace graph {
 
+/// Options of edit_distance.
 struct edit_options {
     double vertex = 1;               ///< cost of inserting or deleting a vertex, up to 1024
     double arc = 1;                  ///< of inserting or deleting an arc, up to 1024
@@ -16,6 +17,7 @@ struct edit_options {
     std::uint64_t steps = 4'000'000; ///< of the search: pairs of vertices weighed, about 5 ns each
 };
 
+/// What edit_distance found; costs are in the units of the options.
 struct edit_result {
     double distance = 0;         ///< an upper bound unless optimal
     double lower_bound = 0;      ///< of the distance; equal to it if optimal
@@ -201,9 +203,13 @@ public:
         if (root_bound_ < best_)
             descend(0, 0);
     }
+    /// Whether the search was complete.
     [[nodiscard]] bool optimal() const noexcept { return optimal_; }
+    /// The least cost found, in halves of 2^-24.
     [[nodiscard]] cost distance() const noexcept { return best_; }
+    /// No edit costs less, in halves of 2^-24.
     [[nodiscard]] cost lower_bound() const noexcept { return optimal_ ? best_ : root_bound_; }
+    /// Of every vertex of the first graph, under the least cost found.
     [[nodiscard]] std::vector<vertex> const & partner() const noexcept { return best_partner_; }
 };
 

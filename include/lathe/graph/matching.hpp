@@ -12,8 +12,9 @@ namespace graph {
 
 /// An edge between a left and a right vertex, which are numbered apart.
 struct weighted_edge {
-    vertex left, right;
-    std::int64_t weight;
+    vertex left,         ///< number among the left vertices
+        right;           ///< number among the right vertices
+    std::int64_t weight; ///< edges of weight 0 or less are never matched
 };
 
 /// Which similarities in single precision are edges, and with what weight: those above the threshold, compared in
@@ -36,9 +37,11 @@ public:
         for (auto t = above; t >= 2; t /= 2)
             scale_ /= 2;
     }
+    /// The threshold itself does not pass.
     [[nodiscard]] double above() const noexcept { return above_; }
     /// Weights are similarities times this.
     [[nodiscard]] double scale() const noexcept { return scale_; }
+    /// Whether this is an edge.
     [[nodiscard]] bool passes(float similarity) const noexcept { return static_cast<double>(similarity) > above_; }
     /// 0 for what does not pass. \throws non_finite_error for an infinite similarity, or one above `largest`
     [[nodiscard]] std::int64_t weight(float similarity) const {
@@ -73,6 +76,7 @@ public:
     bipartite_graph(std::size_t left, std::size_t right, std::span<weighted_edge const> edges) {
         assign(left, right, edges);
     }
+    /// \see assign
     bipartite_graph(std::size_t left, std::size_t right, std::span<float const> similarities,
                     similarity_threshold const & threshold = similarity_threshold{}) {
         assign(left, right, similarities, threshold);
@@ -135,13 +139,19 @@ public:
         assign(left, right, [s, right](std::size_t i, std::size_t j) { return s[i * right + j]; }, threshold);
     }
 
+    /// Left vertices.
     [[nodiscard]] std::size_t left() const noexcept { return first_.size() - 1; }
+    /// Right vertices.
     [[nodiscard]] std::size_t right() const noexcept { return columns_; }
+    /// Edges of positive weight.
     [[nodiscard]] std::size_t edges() const noexcept { return right_.size(); }
     /// The edges of left vertex i are those numbered from first(i) up to first(i + 1).
     [[nodiscard]] std::size_t first(std::size_t i) const noexcept { return first_[i]; }
+    /// The right vertex of an edge.
     [[nodiscard]] vertex right_end(std::size_t edge) const noexcept { return right_[edge]; }
+    /// The weight of an edge.
     [[nodiscard]] std::int64_t weight(std::size_t edge) const noexcept { return weight_[edge]; }
+    /// The weights of all edges, by number.
     [[nodiscard]] std::span<std::int64_t const> weights() const noexcept { return weight_; }
 };
 
@@ -153,6 +163,7 @@ enum class tie_rule : unsigned char {
     lexicographic ///< that whose right vertices, read by ascending left vertex, come first; unmatched comes last
 };
 
+/// A matching of the largest weight.
 struct matching {
     std::vector<vertex> right_of; ///< of every left vertex its partner, or `none`
     std::vector<vertex> left_of;  ///< of every right vertex

@@ -11,8 +11,8 @@ namespace graph {
 
 /// The number of the strong component of every vertex. An arc between components leads to one with a smaller number.
 struct strong_components {
-    std::vector<vertex> of;
-    std::size_t count = 0;
+    std::vector<vertex> of; ///< of every vertex the number of its component
+    std::size_t count = 0;  ///< of components
 };
 
 /// Tarjan (1972), without recursion. O(n + m).
@@ -85,16 +85,21 @@ class relation {
 
 public:
     relation() = default;
+    /// Between `size` things, none related.
     explicit relation(std::size_t size) : size_{size}, words_{(size + 63) / 64}, bits_(size * words_, 0) {}
+    /// k
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// Whether a is related to b.
     [[nodiscard]] bool operator()(std::size_t a, std::size_t b) const noexcept {
         return (bits_[a * words_ + b / 64] >> b % 64 & 1) != 0;
     }
+    /// Relates a to b.
     void set(std::size_t a, std::size_t b) noexcept { bits_[a * words_ + b / 64] |= std::uint64_t{1} << b % 64; }
     /// What a is related to, 64 to a word.
     [[nodiscard]] std::span<std::uint64_t> row(std::size_t a) noexcept {
         return std::span{bits_}.subspan(a * words_, words_);
     }
+    /// What a is related to, 64 to a word.
     [[nodiscard]] std::span<std::uint64_t const> row(std::size_t a) const noexcept {
         return std::span{bits_}.subspan(a * words_, words_);
     }

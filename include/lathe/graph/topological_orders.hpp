@@ -112,6 +112,7 @@ public:
         begun_ = false;
         done_ = !acyclic_;
     }
+    /// Whether there is an order at all.
     [[nodiscard]] bool acyclic() const noexcept { return acyclic_; }
     /// Vertices of the graph, those that only arcs name included.
     [[nodiscard]] std::size_t vertices() const noexcept { return label_.size(); }

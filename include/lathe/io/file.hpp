@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,7 +73,9 @@ public:
             throw io_error{path.string() + ": cannot write: not a regular file"};
         return opened;
     }
+    /// The other is closed afterwards.
     file(file && other) noexcept : path_{std::move(other.path_)}, descriptor_{std::exchange(other.descriptor_, -1)} {}
+    /// The two change places: what this had open closes with the other.
     file & operator=(file && other) noexcept {
         std::swap(path_, other.path_);
         std::swap(descriptor_, other.descriptor_);
@@ -83,8 +86,11 @@ public:
             ::close(descriptor_);
     }
 
+    /// As it was opened.
     [[nodiscard]] std::filesystem::path const & path() const noexcept { return path_; }
+    /// Of the system, for as long as this is open; -1 of what is closed.
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+    /// Bytes, asked anew each time. \throws io_error
     [[nodiscard]] std::uint64_t size() const { return static_cast<std::uint64_t>(status().st_size); }
 
     /// Whether it has that size, and begins so. \throws io_error
@@ -186,7 +192,9 @@ public:
         static_cast<void>(
             ::madvise(at, size, MADV_SEQUENTIAL)); // a hint: reads ahead further when the file is not cached
     }
+    /// The other maps nothing afterwards.
     file_map(file_map && other) noexcept : bytes_{std::exchange(other.bytes_, {})} {}
+    /// The two change places: what this had mapped is unmapped with the other.
     file_map & operator=(file_map && other) noexcept {
         std::swap(bytes_, other.bytes_);
         return *this;
@@ -195,6 +203,7 @@ public:
         if (!bytes_.empty())
             ::munmap(const_cast<std::byte *>(bytes_.data()), bytes_.size());
     }
+    /// All that is mapped, for as long as it is; empty for no bytes.
     [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return bytes_; }
 };
 
@@ -283,16 +292,20 @@ class staged_file {
 
     static file create_beside(std::filesystem::path const & target) {
         for (;;) // a name left by a process that was killed is passed over
-            if (auto created = file::create_new(prefix(folder_of(target)) + std::to_string(names_++) + ".tmp"))
+            if (auto created = file::create_new(prefix(folder_of(target)) + std::to_string(names_++) + ".tmp")) {
+                static_cast<void>(::flock(created->descriptor(), LOCK_EX | LOCK_NB)); // goes with the process
                 return std::move(*created);
+            }
     }
 
 public:
     /// Staged files of this process in a folder have this name, a number below names_taken(), and ".tmp": for signal
-    /// handlers, which must remove them without help from here.
+    /// handlers, which must remove them without help from here. They are locked (flock) until they are closed, where
+    /// the file system can: whoever finds one can tell whether somebody writes it, on any machine and in any container.
     static std::string prefix(std::filesystem::path const & folder) {
         return (folder / (".lathe-" + std::to_string(::getpid()) + '-')).string();
     }
+    /// Numbers given out so far, whatever the folder; never fewer than before.
     static unsigned names_taken() noexcept { return names_; }
 
     /// \param durable what is written shall be on the disk before it is published
@@ -303,6 +316,7 @@ public:
     /// \throws io_error
     staged_file(std::filesystem::path target, std::filesystem::path const & at, bool durable)
         : target_{std::move(target)}, file_{file::open_or_create(at)}, durable_{durable}, published_{true} {}
+    /// The other removes nothing any more.
     staged_file(staged_file && other) noexcept
         : target_{std::move(other.target_)}, file_{std::move(other.file_)}, durable_{other.durable_},
           published_{std::exchange(other.published_, true)}, since_writeback_{other.since_writeback_} {}
@@ -311,6 +325,7 @@ public:
         if (!published_)
             ::unlink(file_.path().c_str());
     }
+    /// The path it will have.
     [[nodiscard]] std::filesystem::path const & target() const noexcept { return target_; }
     /// As file::holds. \throws io_error
     [[nodiscard]] bool holds(std::span<std::byte const> head, std::uint64_t size) const {
@@ -335,7 +350,7 @@ public:
             file_.sync();
         file_.close();
     }
-    /// Replaces the target. \throws io_error
+    /// Gives it the target's name; what had it before is gone. \throws io_error
     void publish() {
         if (::rename(file_.path().c_str(), target_.c_str()) != 0)
             fail(target_, "replace", errno);

@@ -87,9 +87,13 @@ class json_events {
 protected:
     std::string_view label_; ///< what messages call the file
 
+    /// \param label what messages call the file; it has to outlive the reader
     explicit json_events(std::string_view label) : label_{label} {}
+    /// A reader may be copied, with what it has read so far.
+    ///@{
     json_events(json_events const &) = default;
     json_events & operator=(json_events const &) = default;
+    ///@}
     ~json_events() = default;
 
     /// Containers open around the current event.
@@ -102,11 +106,14 @@ protected:
     virtual void on_key(std::string & text) = 0;
     /// A string; it may be moved from.
     virtual void on_string(std::string & text) = 0;
+    /// A whole number from 0 to 2^64 - 1.
     virtual void on_unsigned(std::uint64_t n) = 0;
     /// null, a boolean, or another number, as it is written.
     virtual void on_other(std::string_view kind, std::string const & written) = 0;
 
 public:
+    /// What nlohmann's parser calls, event by event. True goes on; what is wrong is thrown.
+    ///@{
     bool null() { return other("null", "null"); }
     bool boolean(bool b) { return other("boolean", b ? "true" : "false"); }
     bool number_integer(std::int64_t n) { return other("number", std::to_string(n)); }
@@ -137,6 +144,7 @@ public:
             what.remove_prefix(tag + 2);
         throw format_error{std::string{label_}.append(": JSON: ").append(printable(what, 300))};
     }
+    ///@}
 };
 
 /// Feeds `text`, one JSON object and nothing else but white space, to the reader. \throws format_error

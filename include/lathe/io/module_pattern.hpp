@@ -48,7 +48,10 @@ class module_pattern {
     }
 
 public:
-    static constexpr std::size_t max_pattern = 256, max_name = 512, max_states = 4096, max_lookaheads = 3;
+    static constexpr std::size_t max_pattern = 256, ///< characters of a pattern
+        max_name = 512,                             ///< characters of a name
+        max_states = 4096,  ///< of the characters of a pattern, times the copies that its repetitions make
+        max_lookaheads = 3; ///< in a pattern
 
     /// \param what names the place of the pattern in messages \throws format_error
     module_pattern(std::string text, std::string what) : text_{std::move(text)}, what_{std::move(what)} {

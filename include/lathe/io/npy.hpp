@@ -14,8 +14,8 @@ namespace io {
 
 /// What the header of a .npy file says.
 struct npy_header {
-    dtype type = dtype::f64;
-    shape extents;
+    dtype type = dtype::f64; ///< of every element
+    shape extents;           ///< outermost first; none for a scalar
 };
 
 /// Reads the Python dictionary that is the header of a .npy file: {'descr': '<f4', 'fortran_order': False,
@@ -109,8 +109,9 @@ class npy_header_parser {
     }
 
 public:
+    /// \param text the dictionary, which has to outlive the parser \param label what messages call the file
     npy_header_parser(std::string_view text, std::string label) : text_{text}, label_{std::move(label)} {}
-    /// \throws format_error that names the file, what was found and what was expected
+    /// What the text says. \throws format_error that names the file, what was found and what was expected
     npy_header parse() {
         npy_header header;
         bool has_type = false, has_shape = false, has_order = false, fortran = false;

@@ -11,25 +11,33 @@ namespace io {
 
 /// What the configuration of an AdaLoRA has besides.
 struct peft_adalora {
-    std::size_t init_r = 12; ///< of every layer at the beginning, which the scaling is of
-    std::size_t target_r = 8;
-    std::size_t tinit = 0, tfinal = 0, delta_t = 1, total_step = 1;
-    double beta1 = 0.85, beta2 = 0.85, orth_reg_weight = 0.5;
+    std::size_t init_r = 12;   ///< of every layer at the beginning, which the scaling is of
+    std::size_t target_r = 8;  ///< of the layers at the end, on average
+    std::size_t tinit = 0,     ///< first steps, in which all ranks stay
+        tfinal = 0,            ///< last steps, in which the ranks stay as they are
+        delta_t = 1,           ///< steps from one change of the ranks to the next
+        total_step = 1;        ///< of the training
+    double beta1 = 0.85,       ///< of the moving average of sensitivities
+        beta2 = 0.85,          ///< of that of their deviations
+        orth_reg_weight = 0.5; ///< of the penalty for factors that are not orthogonal
 };
 
 /// What adapter_config.json says, as far as it bears on the numbers. Keys that are not here are passed over.
 struct peft_config {
-    std::string base_model_name_or_path = {};
+    std::string base_model_name_or_path = {};  ///< of the model that was adapted
     std::optional<std::string> task_type = {}; ///< "CAUSAL_LM", ...
     std::string peft_type = "LORA";            ///< or "ADALORA"
-    std::size_t r = 8;
-    double lora_alpha = 8;
-    bool use_rslora = false, use_dora = false, fan_in_fan_out = false, lora_bias = false;
+    std::size_t r = 8;                         ///< of modules that rank_pattern does not name
+    double lora_alpha = 8;      ///< of modules that alpha_pattern does not name; the scaling is made of it
+    bool use_rslora = false,    ///< alpha / sqrt(r) in the place of alpha / r
+        use_dora = false,       ///< the layers are DoRA's, with magnitudes
+        fan_in_fan_out = false, ///< weights of the base model are inputs x outputs
+        lora_bias = false;      ///< B has a bias
     std::vector<std::string> target_modules = {};   ///< ends of module names
     std::optional<std::string> target_pattern = {}; ///< or one regular expression in their place
     /// By a module's name, or a regular expression for the end of it.
     std::map<std::string, std::size_t> rank_pattern = {};
-    std::map<std::string, double> alpha_pattern = {};
+    std::map<std::string, double> alpha_pattern = {};   ///< the same of lora_alpha
     std::optional<std::pair<double, double>> kasa = {}; ///< beta and gamma: PEFT before 0.21 leaves lora_diag and the
                                                         ///< truncation out without a word; write a plain LoRA instead
 
@@ -46,6 +54,7 @@ struct peft_config {
         auto const * const found = find(rank_pattern, module);
         return found ? *found : r;
     }
+    /// lora_alpha of a module, with the patterns. \throws as rank_of
     [[nodiscard]] double alpha_of(std::string const & module) const {
         auto const * const found = find(alpha_pattern, module);
         return found ? *found : lora_alpha;
@@ -241,10 +250,19 @@ inline std::string to_json(peft_config const & c) {
 
 /// The tensors of one module in adapter_model.safetensors, by position in it.
 struct peft_module {
-    std::string name; ///< "model.layers.0.self_attn.q_proj"
-    std::optional<std::size_t> a, b, bias, diag, magnitude, e, embedding_a, embedding_b;
-    std::size_t outputs, inputs, rank;
-    double scaling;
+    std::string name;             ///< "model.layers.0.self_attn.q_proj"
+    std::optional<std::size_t> a, ///< lora_A, rank x inputs
+        b,                        ///< lora_B, outputs x rank
+        bias,                     ///< lora_B.bias, outputs
+        diag,                     ///< lora_diag of KaSA, rank
+        magnitude,                ///< lora_magnitude_vector of DoRA, outputs
+        e,                        ///< lora_E of AdaLoRA, rank x 1
+        embedding_a,              ///< lora_embedding_A, in the place of a
+        embedding_b;              ///< lora_embedding_B, in the place of b
+    std::size_t outputs,          ///< rows of the module's weight
+        inputs,                   ///< columns; of a convolution with its kernel
+        rank;                     ///< as the tensors have it
+    double scaling;               ///< of B A: peft_config::scaling_of
 };
 
 /// An adapter folder, open.
@@ -341,6 +359,7 @@ class peft_folder {
     }
 
 public:
+    /// Reads the configuration and the header of the tensors, and holds them against each other.
     /// \throws format_error, mismatch_error, io_error
     explicit peft_folder(std::filesystem::path const & folder)
         : config_(
@@ -348,11 +367,13 @@ public:
           tensors_{open_checkpoint(folder / "adapter_model.safetensors")} {
         sort_tensors();
     }
+    /// What adapter_config.json says.
     [[nodiscard]] peft_config const & config() const noexcept { return config_; }
+    /// adapter_model.safetensors, open as long as the folder is.
     [[nodiscard]] checkpoint & tensors() const noexcept { return *tensors_; }
     /// By name.
     [[nodiscard]] std::span<peft_module const> modules() const noexcept { return modules_; }
-    /// Tensors of no adapter, such as those of modules_to_save.
+    /// Positions in tensors() of those of no adapter, such as modules_to_save has.
     [[nodiscard]] std::span<std::size_t const> others() const noexcept { return others_; }
 };
 

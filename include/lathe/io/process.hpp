@@ -11,13 +11,15 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-extern "C" char ** environ; // POSIX leaves the declaration to the program. NOLINT(readability-redundant-declaration)
+/// The environment of programs that are run; POSIX leaves the declaration to the program.
+extern "C" char ** environ; // NOLINT(readability-redundant-declaration)
 
 LATHE_NAMESPACE_BEGIN
 namespace io {
 
 /// A program that was run did not do its work. what() is one line and ends with the last of what the program said.
 struct process_error : error {
+    /// The members in their order, behind what().
     process_error(std::string const & what, int code, int signal_number, bool late, std::string said)
         : error{what}, exit_code{code}, signal{signal_number}, timed_out{late}, output{std::move(said)} {}
     int exit_code;      ///< -1 if it did not end by itself
@@ -26,7 +28,8 @@ struct process_error : error {
     std::string output; ///< the last lines it wrote to its standard output and error
 };
 
-/// A fresh folder for files of this process alone, removed with all it holds.
+/// A fresh folder for files of this process alone, removed with all it holds. Its name is "lathe-", the number of the
+/// process, and six letters: what a process that was killed has left can be told.
 class scratch_folder {
     std::filesystem::path path_;
 
@@ -37,12 +40,14 @@ public:
         auto const in = parent.empty() ? std::filesystem::temp_directory_path(code) : parent;
         if (code)
             fail(in, "find the folder for temporary files", code.value());
-        auto name = (std::filesystem::absolute(in) / "lathe-XXXXXX").string();
+        auto name = (std::filesystem::absolute(in) / ("lathe-" + std::to_string(::getpid()) + "-XXXXXX")).string();
         if (::mkdtemp(name.data()) == nullptr)
             fail(name, "create", errno);
         path_ = name;
     }
+    /// The other has no folder afterwards.
     scratch_folder(scratch_folder && other) noexcept : path_{std::exchange(other.path_, {})} {}
+    /// The two change places: what this had is removed with the other.
     scratch_folder & operator=(scratch_folder && other) noexcept {
         std::swap(path_, other.path_);
         return *this;
@@ -52,6 +57,7 @@ public:
         if (!path_.empty())
             std::filesystem::remove_all(path_, ignored);
     }
+    /// Absolute.
     [[nodiscard]] std::filesystem::path const & path() const noexcept { return path_; }
 };
 
@@ -72,6 +78,7 @@ inline std::string last_lines(std::filesystem::path const & path, std::size_t li
     }
 }
 
+/// How a program is run.
 struct process_options {
     double timeout = 0;             ///< seconds until it is ended; 0 waits for ever
     double grace = 2;               ///< seconds it has to end after SIGTERM, before SIGKILL

@@ -8,6 +8,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace io {
 
+/// Which program is asked, and how long it is waited for.
 struct line_process_options {
     std::vector<std::string> command{};                 ///< the program and its arguments
     std::string shell{};                                ///< or one line for /bin/sh

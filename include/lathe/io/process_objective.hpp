@@ -9,6 +9,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace io {
 
+/// Which program is the objective, and how it is run.
 struct process_objective_options {
     /// The program and its arguments. In each, {params}, {gradient}, {loss} and {work} stand for paths; see below.
     std::vector<std::string> command{};
@@ -50,16 +51,16 @@ class loss_reader final : public json_events {
     }
 
 public:
-    std::optional<double> loss;
+    std::optional<double> loss; ///< what was read, if there was one
+    /// \param label what messages call the file
     explicit loss_reader(std::string_view label) : json_events{label} {}
 };
 
 /// A loss that another program computes (a script around PyTorch, say): once for each evaluation
 /// - the parameters are written to {params}, a safetensors file with every tensor of the layout;
 /// - the program is run and has to end with status 0 within `timeout`;
-/// - {loss} has to be a JSON object {"loss": number}, and {gradient} a safetensors file with the gradient of the loss
-/// by each
-///   of these tensors: the same names and shapes, any floating types, nothing else.
+/// - {loss} has to be a JSON object {"loss": number}, and {gradient} a safetensors file with the gradient of the
+///   loss by each of these tensors: the same names and shapes, any floating types, nothing else.
 /// {work} is the folder they are in, removed with the object. What the program prints goes to a file there and, if it
 /// fails, into the error. It runs in a process group of its own: when an evaluation ends, however it ends, everything
 /// it started is ended. Standard input is empty.

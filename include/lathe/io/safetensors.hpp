@@ -19,8 +19,9 @@ enum class access_mode : unsigned char {
     block_read  ///< read into the caller's buffer; for file systems that map badly. Keeps every shard's file open
 };
 
+/// How a checkpoint is read.
 struct read_options {
-    access_mode access = access_mode::memory_map;
+    access_mode access = access_mode::memory_map; ///< of every shard
     /// Mapped pages of a checkpoint that stay resident behind the reading position; 0 keeps all that was read.
     std::size_t resident_bytes = std::size_t{8} << 20;
 };
@@ -136,6 +137,7 @@ public:
     std::map<std::string, std::size_t> files; ///< names of the shards; the number is the reader's to use
     std::vector<std::pair<std::string, std::map<std::string, std::size_t>::iterator>> places; ///< tensor, its shard
 
+    /// \param label what messages call the index
     explicit index_reader(std::string_view label) : json_events{label} {}
     /// After the parser: numbers the shards, sorts the tensors. \throws format_error
     void finish() {
@@ -209,7 +211,7 @@ class sharded_checkpoint final : public checkpoint {
     }
 
 public:
-    /// \throws io_error, format_error
+    /// Reads the index and the headers of all shards. \throws io_error, format_error
     explicit sharded_checkpoint(std::filesystem::path const & path, read_options const & options = {})
         : label_{path.string()} {
         index_reader index{label_};
@@ -227,6 +229,7 @@ public:
     [[nodiscard]] std::string_view label() const override { return label_; }
     /// Of all shards; where they differ, of the first by name.
     [[nodiscard]] std::map<std::string, std::string> const & metadata() const override { return metadata_; }
+    /// Files that the index names.
     [[nodiscard]] std::size_t shard_count() const noexcept { return shards_.size(); }
     /// The i-th of them by name.
     [[nodiscard]] safetensors_file const & shard(std::size_t i) const { return *shards_.at(i); }
@@ -241,7 +244,7 @@ public:
 /// `<stem>.safetensors.index.json`.
 struct checkpoint_files {
     std::filesystem::path single; ///< what the user named; model.safetensors in a folder
-    std::string stem;
+    std::string stem;             ///< what the names of shards and index begin with
 
     /// \throws option_error for an empty path
     explicit checkpoint_files(std::filesystem::path const & path) : single{path} {
@@ -252,6 +255,7 @@ struct checkpoint_files {
         stem = (single.extension() == ".safetensors" ? single.stem() : single.filename()).string();
     }
 
+    /// Where the index is, if there is one.
     [[nodiscard]] std::filesystem::path index() const { return folder_of(single) / (stem + ".safetensors.index.json"); }
     /// The i-th of n, from 1.
     [[nodiscard]] std::filesystem::path shard(std::size_t i, std::size_t n) const {
@@ -324,6 +328,7 @@ inline std::unique_ptr<checkpoint> open_checkpoint(std::filesystem::path const &
     throw io_error{what};
 }
 
+/// How a checkpoint is written.
 struct write_options {
     std::uint64_t max_shard_size = 0; ///< bytes of data in one file; a longer tensor gets a file to itself. 0: one file
     bool sync = true;                 ///< wait for the disk before the result appears under its name

@@ -16,16 +16,16 @@ static_assert(std::endian::native == std::endian::little, "lathe/io: safetensors
 
 /// Bounds no real file comes near; they keep what a header can cost in proportion.
 struct safetensors_limits {
-    static constexpr std::uint64_t header_bytes = 100'000'000; ///< of the format's definition
-    static constexpr std::size_t tensors = std::size_t{1} << 20;
-    static constexpr std::size_t rank = 64; ///< numpy's limit
+    static constexpr std::uint64_t header_bytes = 100'000'000;   ///< of the format's definition
+    static constexpr std::size_t tensors = std::size_t{1} << 20; ///< of one header
+    static constexpr std::size_t rank = 64;                      ///< numpy's limit
 };
 
 /// What a header says.
 struct safetensors_header {
-    std::vector<tensor_info> tensors;   ///< in ascending order of the bytes of their names
-    std::vector<std::uint64_t> offsets; ///< of each in the data section
-    std::map<std::string, std::string> metadata;
+    std::vector<tensor_info> tensors;            ///< in ascending order of the bytes of their names
+    std::vector<std::uint64_t> offsets;          ///< of each in the data section
+    std::map<std::string, std::string> metadata; ///< `__metadata__`
 };
 
 /// The length H that the first eight bytes announce. \throws format_error if the file cannot hold it
@@ -231,6 +231,7 @@ class header_reader final : public json_events {
     }
 
 public:
+    /// \param label what messages call the file \param data_size bytes of the file behind the header
     header_reader(std::string_view label, std::uint64_t data_size) : json_events{label}, data_size_{data_size} {}
 
     /// After the parser. \throws format_error where entries do not fit together
@@ -270,7 +271,7 @@ inline safetensors_header parse_header(std::string_view text, std::uint64_t data
 struct safetensors_layout {
     std::string head;                   ///< the length and the header: the first bytes of the file
     std::vector<std::uint64_t> offsets; ///< of each tensor from the start of the file
-    std::uint64_t file_size = 0;
+    std::uint64_t file_size = 0;        ///< bytes, the head's and those of all tensors
 };
 
 /// Lays out the tensors as the Python library does, byte for byte (with several metadata entries it has no fixed

@@ -21,12 +21,15 @@ namespace io {
 
 /// A sentence as a part of its text: bytes [first, first + length), without the white space around it.
 struct sentence_span {
-    std::size_t first = 0, length = 0;
+    std::size_t first = 0, ///< byte of the text
+        length = 0;        ///< in bytes
 
+    /// The sentence's own text. \param text what it was cut from
     [[nodiscard]] std::string_view of(std::string_view text) const { return text.substr(first, length); }
-    bool operator==(sentence_span const &) const = default;
+    bool operator==(sentence_span const &) const = default; ///< the same bytes
 };
 
+/// What ends a sentence.
 struct sentence_options {
     bool lines_are_sentences = false; ///< every line break ends a sentence; else only an empty line does
 };

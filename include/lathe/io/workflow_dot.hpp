@@ -10,6 +10,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace io {
 
+/// Bounds of what is read: texts come from models, and may be anything.
 struct dot_options {
     std::size_t max_bytes = std::size_t{1} << 20;  ///< of the text
     std::size_t max_depth = 64;                    ///< of subgraphs in each other
@@ -117,10 +118,11 @@ class dot_precheck {
     }
 
 public:
+    /// Refers to all three.
     dot_precheck(std::string_view text, std::string_view label, dot_options const & options)
         : rest_{text}, label_{label}, options_{options} {}
 
-    /// \throws format_error
+    /// Goes through the text, once. \throws format_error where a limit would be passed, or something does not end
     void check() {
         std::size_t depth = 0, words = 0, groups = 0, group_edges = 0, defaults = 0, longest = 0, attributes = 0;
         bool in_list = false, of_defaults = false, after_keyword = false;
@@ -218,7 +220,8 @@ inline graph::labelled_graph read_workflow_dot(std::string_view text, std::strin
 
 /// The reader as a parser of workflows. \see evaluate::workflow_parser
 struct dot_parser {
-    dot_options options = {};
+    dot_options options = {}; ///< bounds of every text
+    /// The graph of a text. \throws format_error
     graph::labelled_graph operator()(std::string_view text) const { return read_workflow_dot(text, "DOT", options); }
 };
 

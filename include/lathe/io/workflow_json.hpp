@@ -12,6 +12,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace io {
 
+/// Bounds of what is read: texts come from models, and may be anything.
 struct workflow_json_options {
     std::size_t max_bytes = std::size_t{64} << 20; ///< of the text
 };
@@ -189,6 +190,7 @@ class workflow_json_reader final : public json_events {
     }
 
 public:
+    /// \param label what messages call the text
     explicit workflow_json_reader(std::string_view label) : json_events(label) {}
 
     /// What was read. \throws format_error
@@ -220,9 +222,9 @@ public:
 /// The graph of a text in JSON, an object with
 /// - "nodes": an array of strings, or of objects with "label" ("text", "name") and, if edges are to name it, "id", a
 ///   string or a whole number; a node without a label has its id;
-/// - "edges" ("links"): an array of pairs [from, to], or of objects with "from" ("source") and "to" ("target"). Ends
-/// are
-///   ids if any node has one, else positions from 0. Positions beyond the nodes are kept, for a diagnosis to find.
+/// - "edges" ("links"): an array of pairs [from, to], or of objects with "from" ("source") and "to" ("target").
+///   Ends are ids if any node has one, else positions from 0. Positions beyond the nodes are kept, for a diagnosis to
+///   find.
 /// Whatever else the objects hold is passed over. O(bytes). \throws format_error
 inline graph::labelled_graph read_workflow_json(std::string_view text, std::string_view label = "JSON",
                                                 workflow_json_options const & options = {}) {
@@ -235,7 +237,8 @@ inline graph::labelled_graph read_workflow_json(std::string_view text, std::stri
 
 /// The reader as a parser of workflows. \see evaluate::workflow_parser
 struct json_parser {
-    workflow_json_options options = {};
+    workflow_json_options options = {}; ///< bounds of every text
+    /// The graph of a text. \throws format_error
     graph::labelled_graph operator()(std::string_view text) const { return read_workflow_json(text, "JSON", options); }
 };
 

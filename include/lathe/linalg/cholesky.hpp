@@ -37,6 +37,8 @@ template <class Executor> class cholesky {
     }
 
 public:
+    /// Factors `a` on `threads`, which must outlive the object. Stops at the first pivot that is not positive: look at
+    /// smallest_pivot() before solving.
     cholesky(Executor & threads, host_matrix a) : threads_{threads}, l_{std::move(a)} {
         auto const n = l_.rows();
         for (std::size_t first = 0; first < n; first += block) {
@@ -96,6 +98,7 @@ public:
 /// is not positive. Time and memory without that: n^3 / 3 + 2 k n^2, n^2 + k n doubles, on the host.
 /// \throws shape_error; singular_error; non_finite_error. x is unspecified then
 struct solve_spd_fn {
+    /// \returns the smallest pivot; 1 of an empty system
     template <class B, class P, class Q, class T = pointee_t<Q>>
         requires elementwise<B, T>
     double operator()(B & be, mat_view<P> a, op o, mat_view<Q> x, double ridge = 0,
@@ -136,6 +139,7 @@ private:
             throw singular_error{"solve_spd: the matrix is singular to working precision, or not positive"};
     }
 };
+/// Solves systems with a symmetric positive definite matrix: solve_spd_fn.
 inline constexpr solve_spd_fn solve_spd{};
 
 } // namespace linalg

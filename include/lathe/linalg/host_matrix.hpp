@@ -11,17 +11,24 @@ class host_matrix {
     std::vector<double> data_;
 
 public:
+    /// Zeros.
     host_matrix(std::size_t rows, std::size_t cols)
         : rows_{rows}, cols_{cols},
           stride_{(cols + host::packet_size<double> - 1) / host::packet_size<double> * host::packet_size<double>},
           data_(rows * stride_) {}
+    /// Extent; the padding of `stride()` does not count.
     [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
+    /// Elements of a row, without its padding.
     [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
     /// Elements from one row to the next.
     [[nodiscard]] std::size_t stride() const noexcept { return stride_; }
+    /// Row i, stride() elements. \pre i < rows()
     [[nodiscard]] double * row(std::size_t i) noexcept { return data_.data() + i * stride_; }
+    /// Row i, stride() elements. \pre i < rows()
     [[nodiscard]] double const * row(std::size_t i) const noexcept { return data_.data() + i * stride_; }
+    /// Element (i, j), unchecked.
     [[nodiscard]] double & operator()(std::size_t i, std::size_t j) noexcept { return data_[i * stride_ + j]; }
+    /// Element (i, j), unchecked.
     [[nodiscard]] double operator()(std::size_t i, std::size_t j) const noexcept { return data_[i * stride_ + j]; }
 };
 

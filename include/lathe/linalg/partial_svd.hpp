@@ -10,30 +10,38 @@
 LATHE_NAMESPACE_BEGIN
 namespace linalg {
 
-enum class spectrum_end : unsigned char { largest, smallest };
+/// Which end of the spectrum is wanted.
+enum class spectrum_end : unsigned char {
+    largest, ///< the largest singular values
+    smallest ///< the smallest, zeros included
+};
 
+/// What the iteration computes in.
 enum class arithmetic : unsigned char {
     widest, ///< vectors in double where the backend computes in double; the Gram matrix, which only guides, in float
     same    ///< all of it that of the elements: where double is slow. Bounds down to some 1e-6, 1e-4 for graded spectra
 };
+/// How partial_svd goes about it.
 enum class svd_method : unsigned char {
     automatic, ///< iteration where it is the faster one
     full,      ///< the whole decomposition
-    iteration
+    iteration  ///< block_krylov, however many triplets are wanted
 };
 
+/// Options of partial_svd.
 struct partial_svd_options {
     double tolerance = 0;        ///< of the bound; 0: 1e-10 in double, 2e-6 in float
     std::size_t max_rounds = 24; ///< of the iteration
-    lathe::linalg::arithmetic arithmetic = lathe::linalg::arithmetic::widest;
-    svd_method method = svd_method::automatic;
-    std::uint64_t seed = 0; ///< of the start of the iteration
+    lathe::linalg::arithmetic arithmetic = lathe::linalg::arithmetic::widest; ///< of the iteration
+    svd_method method = svd_method::automatic; ///< full, iteration, or the faster of both
+    std::uint64_t seed = 0;                    ///< of the start of the iteration
 };
 
 /// r triplets of a matrix A, as the sum of their products: left^T right. A row of `left` or `right` belongs to one
 /// triplet. One side is orthonormal, the other carries the singular values.
 template <class B, real T> struct partial_svd_result {
-    std::size_t rows, cols;    ///< of A
+    std::size_t rows,          ///< of A
+        cols;                  ///< of A
     std::vector<double> s;     ///< descending
     buffer_t<B, T> left_rows;  ///< s.size() x rows
     buffer_t<B, T> right_rows; ///< s.size() x cols
@@ -45,15 +53,20 @@ template <class B, real T> struct partial_svd_result {
     std::size_t rounds;   ///< 0: the whole decomposition was computed
     lathe::status status; ///< iteration_limit if error_bound is above the tolerance
 
+    /// r x rows: left singular vectors, times their values unless right_orthonormal.
     [[nodiscard]] mat<B, T> left() { return as_matrix(left_rows.view(), s.size(), rows); }
+    /// r x cols: right singular vectors, times their values if right_orthonormal.
     [[nodiscard]] mat<B, T> right() { return as_matrix(right_rows.view(), s.size(), cols); }
     /// The side that is orthonormal, and the side that carries the values.
     [[nodiscard]] mat<B, T> orthonormal() { return right_orthonormal ? right() : left(); }
+    /// The rows of the other side, of lengths s.
     [[nodiscard]] mat<B, T> scaled() { return right_orthonormal ? left() : right(); }
 };
 
 namespace kernels {
+/// A number in [0, 1) less one half: elements of a random block.
 inline constexpr auto centred = [](auto const & u) { return u - 0.5f; };
+/// Sum of squares.
 inline constexpr auto square = [](auto & sums, auto const & x) { sums.add(0, x * x); };
 } // namespace kernels
 
@@ -72,8 +85,9 @@ double frobenius_norm(B & be, mat_view<P> a) {
 
 /// Eigenvectors of a symmetric positive semidefinite matrix, one a row, the values descending.
 struct host_eigenvectors {
-    std::vector<double> values;
-    host_matrix rows;
+    std::vector<double> values; ///< descending
+    host_matrix rows;           ///< one eigenvector each
+    /// Of a, by the one-sided Jacobi method, serially.
     explicit host_eigenvectors(host_matrix a) : values(a.rows()), rows(a.rows(), a.rows()) {
         host_matrix left(a.rows(), a.rows());
         serial_executor one;
@@ -202,6 +216,7 @@ public:
             shift = std::max(4 * shift, static_cast<double>(std::numeric_limits<S>::epsilon()) * largest_diagonal_);
         shift_ = -shift;
     }
+    /// What is subtracted from the diagonal of G.
     [[nodiscard]] double shift() const noexcept { return shift_; }
     /// How far rounding has moved the matrix that is inverted: an estimate, generous for random errors.
     [[nodiscard]] double blur() const noexcept {
@@ -485,6 +500,10 @@ public:
     /// What `a` is in float; nothing where C is float, or if a is to be converted.
     using coarse_matrix = std::optional<std::conditional_t<has_coarse, cmat<B, float>, std::monostate>>;
 
+    /// A random start of `width` vectors for the `wanted` triplets at an end of the spectrum of `a`, which is not
+    /// copied; a round takes `steps` steps. The small end factors the Gram matrix here. \pre wanted <= width <= the
+    /// shorter side
+    /// \throws non_finite_error
     block_krylov(B & be, mat_view<P> a, [[maybe_unused]] coarse_matrix const & in_float, spectrum_end end,
                  std::size_t wanted, std::size_t width, std::size_t steps, std::uint64_t seed)
         : be_{be}, a_{a}, tall_{a.cols < a.rows}, small_{end == spectrum_end::smallest}, k_{std::min(a.rows, a.cols)},
@@ -583,12 +602,14 @@ public:
 
     /// Squares of the Ritz values.
     [[nodiscard]] std::span<double const> squares() const noexcept { return squares_; }
+    /// |A^T A x - theta^2 x| of the first `count` Ritz pairs together.
     [[nodiscard]] double residual(std::size_t count) const {
         double sum = 0;
         for (std::size_t i = 0; i != std::min(count, held_); ++i)
             sum += residuals_[i] * residuals_[i];
         return std::sqrt(sum);
     }
+    /// Vectors in the block; fewer than its width if rounding has taken some.
     [[nodiscard]] std::size_t held() const noexcept { return held_; }
     /// |error of the sum of the wanted triplets|_F, at most. What the vector x_i with the residual
     /// r_i = A^T A x_i - theta_i^2 x_i has of the vectors v_j beyond the first c of the block is
@@ -608,7 +629,9 @@ public:
     /// |sum of theta^2 - sum of the exact sigma^2|, at most.
     [[nodiscard]] double excess_bound() const { return std::sqrt(static_cast<double>(wanted_)) * residual(wanted_); }
 
+    /// wanted x the shorter side: the Ritz vectors x_i, orthonormal.
     [[nodiscard]] mat<B, C> vectors() { return rows_of(basis_, 0, wanted_, k_); }
+    /// wanted x the longer side: their products with A.
     [[nodiscard]] mat<B, C> images() { return rows_of(images_, 0, wanted_, l_); }
 };
 
@@ -631,6 +654,7 @@ public:
 /// Progress: after every round, with the bound as residual; a stop leaves what there is. r is from 1 to the shorter
 /// side. \throws option_error, non_finite_error
 struct partial_svd_fn {
+    /// \see partial_svd_fn for what is computed and at what price
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>, class Obs = no_observer,
               class Stop = never_stop>
         requires matrix_space<B, T>
@@ -817,6 +841,7 @@ private:
             out.s[place(i)] = std::ldexp(std::sqrt(search.squares()[i]), exponent);
     }
 };
+/// The r largest or smallest singular triplets, with a bound of their error: partial_svd_fn.
 inline constexpr partial_svd_fn partial_svd{};
 
 } // namespace linalg

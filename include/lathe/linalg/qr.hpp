@@ -71,6 +71,7 @@ struct thin_qr {
     host_matrix q_rows; ///< n x m, Q^T
     host_matrix r;      ///< n x n, upper triangular
 
+    /// Of M, given as its columns, one a row.
     explicit thin_qr(host_matrix columns) : thin_qr(householder_qr(std::move(columns))) {}
 
 private:

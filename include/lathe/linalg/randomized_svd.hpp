@@ -6,10 +6,11 @@
 LATHE_NAMESPACE_BEGIN
 namespace linalg {
 
+/// Options of randomized_svd with a sketch that is drawn.
 struct randomized_svd_options {
     std::size_t iterations = 4;   ///< passes over A A^T
     std::size_t oversampling = 0; ///< rows of the sketch beyond r; PyTorch, and so PEFT, have none
-    std::uint64_t seed = 0;
+    std::uint64_t seed = 0;       ///< of the sketch
 };
 
 /// randomized_svd(be, a, r, sketch, iterations): the sketch is given, (at least r) x rows of a: Omega^T.
@@ -20,6 +21,7 @@ struct randomized_svd_options {
 /// for a sketch of q rows. Triplets that the sketch has not got are 0. The bounds are infinite: none is computed.
 /// \throws option_error, shape_error, non_finite_error
 struct randomized_svd_fn {
+    /// With a sketch that is given: at least r and at most min(a.rows, a.cols) rows, a.rows columns.
     template <class B, class P, class Q, class T = std::remove_const_t<pointee_t<P>>>
         requires matrix_space<B, T>
     partial_svd_result<B, T> operator()(B & be, mat_view<P> a, std::size_t r, mat_view<Q> sketch,
@@ -80,6 +82,7 @@ struct randomized_svd_fn {
             out.s[i] = std::sqrt(ops::dot(be, out.left().row(i), out.left().row(i)));
         return out;
     }
+    /// With r + oversampling rows that are drawn, at most the shorter side.
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires matrix_space<B, T>
     partial_svd_result<B, T> operator()(B & be, mat_view<P> a, std::size_t r,
@@ -90,6 +93,7 @@ struct randomized_svd_fn {
         return (*this)(be, a, r, as_matrix(sketch.view(), q, a.rows), options.iterations);
     }
 };
+/// The r largest singular triplets from a random sketch: randomized_svd_fn.
 inline constexpr randomized_svd_fn randomized_svd{};
 
 } // namespace linalg

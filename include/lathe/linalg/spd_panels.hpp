@@ -43,12 +43,18 @@ template <class B, real T> class lower_panels {
     buffer_t<B, T> data_;
 
 public:
+    /// Columns of a panel; the last may have fewer.
     static constexpr std::size_t width = 128;
 
+    /// Not initialised.
     lower_panels(B & be, std::size_t n) : n_{n}, data_{be.template allocate<T>(offset_of(n, panels_of(n)))} {}
+    /// The extent n.
     [[nodiscard]] std::size_t size() const noexcept { return n_; }
+    /// Panels.
     [[nodiscard]] std::size_t count() const noexcept { return panels_of(n_); }
+    /// The first column of a panel, and of its diagonal block the first row.
     [[nodiscard]] static constexpr std::size_t first(std::size_t panel) noexcept { return panel * width; }
+    /// Columns of panel p.
     [[nodiscard]] std::size_t cols(std::size_t panel) const noexcept { return std::min(width, n_ - first(panel)); }
     /// Panel p, from row `skip` below the diagonal block's first on.
     [[nodiscard]] mat<B, T> panel(std::size_t p, std::size_t skip = 0) {
@@ -99,6 +105,7 @@ template <class B, real T> class spd_panels {
     }
 
 public:
+    /// Memory for an n x n matrix and a block of rows; nothing is factored yet.
     spd_panels(B & be, std::size_t n)
         : l_(be, n), inverses_{be.template allocate<T>(l_.count() * width * width)},
           block_{be.template allocate<T>(n * width)} {}

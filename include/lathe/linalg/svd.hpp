@@ -224,12 +224,15 @@ public:
 ///
 /// A row of `left` or of `right` is one singular vector, so that the first r triplets are the first r rows.
 template <class B, real T> struct svd_result {
-    std::size_t rows, cols;    ///< of A
+    std::size_t rows,          ///< of A
+        cols;                  ///< of A
     std::vector<double> s;     ///< the singular values, descending, none negative
     buffer_t<B, T> left_rows;  ///< s.size() x rows
     buffer_t<B, T> right_rows; ///< s.size() x cols
 
+    /// One left singular vector a row.
     [[nodiscard]] mat<B, T> left() { return as_matrix(left_rows.view(), s.size(), rows); }
+    /// One right singular vector a row.
     [[nodiscard]] mat<B, T> right() { return as_matrix(right_rows.view(), s.size(), cols); }
 };
 
@@ -242,6 +245,7 @@ template <class B, real T> struct svd_result {
 /// as well, false if it gave up; `a` is finite and not empty. Time and memory without that: jacobi_svd, on the host.
 /// \throws non_finite_error
 struct svd_fn {
+    /// `a` may have any extents; without elements it has no triplets.
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires elementwise<B, T>
     svd_result<B, T> operator()(B & be, mat_view<P> a) const {
@@ -288,6 +292,7 @@ private:
         }
     }
 };
+/// The thin singular value decomposition: svd_fn.
 inline constexpr svd_fn svd{};
 
 /// How many singular values are more than rounding errors: those above max(rows, cols) 2^-52 s[0].
@@ -302,6 +307,7 @@ template <class B, class T> std::size_t rank(svd_result<B, T> const & r) {
 /// singular value replaced by 1. The other vectors are arbitrary, and left out, so that q does not depend on who
 /// computed r. Time: one gemm. \returns the rank \throws shape_error
 struct isometry_fn {
+    /// Only reads `r`.
     template <class B, class T, class Q>
         requires matrix_space<B, T>
     std::size_t operator()(B & be, svd_result<B, T> & r, mat_view<Q> q) const {
@@ -316,12 +322,14 @@ struct isometry_fn {
         return count;
     }
 };
+/// The decomposition with every singular value replaced by 1: isometry_fn.
 inline constexpr isometry_fn isometry{};
 
 /// polar(be, a, q): q := the polar factor of a, the matrix with orthonormal columns (rows, if it is wide) nearest to
 /// it; where a has not full rank, the partial isometry with its range. `q` may be `a`. Time and memory: svd, and one
 /// gemm. \returns the rank \throws non_finite_error, shape_error
 struct polar_fn {
+    /// \see polar_fn
     template <class B, class P, class Q, class T = pointee_t<Q>>
         requires matrix_space<B, T>
     std::size_t operator()(B & be, mat_view<P> a, mat_view<Q> q) const {
@@ -329,6 +337,7 @@ struct polar_fn {
         return isometry_fn{}(be, r, q);
     }
 };
+/// The polar factor: polar_fn.
 inline constexpr polar_fn polar{};
 
 } // namespace linalg

@@ -15,7 +15,9 @@ inline constexpr auto task_vector_slopes = [](auto & sums, auto const & g, auto 
 };
 } // namespace kernels
 
+/// Options of adamerging(): of the coefficients, and of Adam.
 struct adamerging_options {
+    /// one coefficient for each tensor of each model (layer), or for each model (task)
     merge::granularity level = merge::granularity::layer;
     double lr = 1e-3;                           ///< of Adam
     double init = 0.3;                          ///< every coefficient before the first step
@@ -29,10 +31,11 @@ struct adamerging_options {
 
 /// One step: the loss before it, the coefficients after it.
 struct adamerging_step {
-    std::size_t t;
-    double loss;
+    std::size_t t;                                 ///< number of the step, from 0
+    double loss;                                   ///< at the coefficients before the step
     std::vector<std::vector<double>> coefficients; ///< [model][tensor], in tensor_order; at level task [model][0]
 };
+/// What adamerging() learned; the merged model is in the sink.
 struct adamerging_result {
     lathe::status status;                          ///< iteration_limit, or stopped: then nothing was written
     std::size_t steps;                             ///< done

@@ -45,23 +45,26 @@ enum class dare_variant : unsigned char {
     fwm,          ///< FW-Merging: vectors (one dimension, biases and norms) are never thinned, nor scaled up
     mergekit      ///< what is left is scaled so that each tensor's task vector keeps its L1 norm
 };
+/// What is made of the thinned task vectors.
 enum class dare_then : unsigned char {
     task_arithmetic, ///< base + scaling sum_k w_k tau_k
     ties ///< base + lambda times the weighted sign election of TIES, without another trim. For FW-Merging's trim on
          ///< top, write each model's own DARE (scaling 1) and give those to ties.
 };
 
+/// Options of dare().
 struct dare_options {
+    /// whose rules for what is thinned and how the rest is scaled up
     dare_variant variant = dare_variant::fusion_bench;
-    double drop = 0.5;     ///< probability p of dropping an element; in [0, 1]
-    bool rescale = true;   ///< scale up what is left, by the variant's rule
-    double mask_scale = 1; ///< another factor of every task vector (FW-Merging's), thinned or not
-    dare_then then = dare_then::task_arithmetic;
-    double scaling = 0.3;               ///< task_arithmetic: of the sum of the task vectors
-    double lambda = 1;                  ///< ties: of the merged task vector
-    std::vector<schedule> weights = {}; ///< of the models; none: all 1
-    bool normalize = false;             ///< divide by the sum of the weights (ties: of those that agree)
-    std::uint64_t seed = 0;             ///< of the masks
+    double drop = 0.5;                           ///< probability p of dropping an element; in [0, 1]
+    bool rescale = true;                         ///< scale up what is left, by the variant's rule
+    double mask_scale = 1;                       ///< another factor of every task vector (FW-Merging's), thinned or not
+    dare_then then = dare_then::task_arithmetic; ///< what is made of the thinned task vectors
+    double scaling = 0.3;                        ///< task_arithmetic: of the sum of the task vectors
+    double lambda = 1;                           ///< ties: of the merged task vector
+    std::vector<schedule> weights = {};          ///< of the models; none: all 1
+    bool normalize = false;                      ///< divide by the sum of the weights (ties: of those that agree)
+    std::uint64_t seed = 0;                      ///< of the masks
 };
 
 /// The draws of a tensor: element i of model k is kept where element i of the stream is below 1 - drop. Pure functions
@@ -98,27 +101,44 @@ inline void dare_mask(model_pool const & pool, std::size_t model, double keep, s
 /// Masks that come from files: 0 and 1 as U8, BOOL or floating tensors, as draws that are 0 where the element is kept.
 template <class B, real T> class mask_reader {
     std::vector<checkpoint *> masks_;
+    static constexpr bool is_bytes(dtype t) { return t == dtype::u8 || t == dtype::boolean; }
     std::vector<buffer_t<B, T>> windows_;
     std::vector<cvec<B, T>> operands_;
     std::vector<T> host_;
     window_buffer bytes_;
 
 public:
+    /// \param masks one for each model, in their order; none: there is nothing to read
+    /// \throws option_error for another number; mismatch_error if one lacks a merged tensor, or has it in another shape
+    /// or of a type that is neither U8, BOOL nor floating
     mask_reader(model_pool const & pool, std::vector<checkpoint *> masks) : masks_{std::move(masks)} {
         if (masks_.empty())
             return;
         expects_option(masks_.size() == pool.size(), "masks", std::to_string(masks_.size()) + " checkpoints",
                        "one for each of " + std::to_string(pool.size()) + " models");
         for (auto const & row : pool.rows())
-            for (auto const * m : masks_)
-                if (auto const found = m->find(row.info.name);
-                    row.merged && (!found || m->tensors()[*found].extents != row.info.extents))
-                    throw mismatch_error{
-                        std::string{m->label()} + ": mask '" + row.info.name + "' "
-                        + (found ? "has shape " + to_string(m->tensors()[*found].extents) : std::string{"is missing"})
-                        + ", expected shape " + to_string(row.info.extents)};
+            for (auto const * m : masks_) {
+                if (!row.merged)
+                    continue;
+                auto const refused = [&](std::string const & found, std::string const & expected) {
+                    return mismatch_error{std::string{m->label()} + ": mask '" + row.info.name + "' " + found
+                                          + ", expected " + expected};
+                };
+                auto const index = m->find(row.info.name);
+                auto const right_shape = "shape " + to_string(row.info.extents);
+                if (!index)
+                    throw refused("is missing", right_shape);
+                auto const & mask = m->tensors()[*index];
+                if (mask.extents != row.info.extents)
+                    throw refused("has shape " + to_string(mask.extents), right_shape);
+                if (!is_bytes(mask.type) && !is_floating(mask.type))
+                    throw refused("has type " + std::string{name_of(mask.type)}, "U8, BOOL or a floating type");
+            }
     }
+    /// Whether there are no masks, so that they are to be drawn.
     [[nodiscard]] bool empty() const noexcept { return masks_.empty(); }
+    /// Draws for elements [first, first + count) of a merged tensor, one operand a model; valid until the next read.
+    /// \throws what the checkpoints throw
     [[nodiscard]] list<cvec<B, T>> read(B & be, std::string_view tensor, std::size_t first, std::size_t count) {
         operands_.clear();
         host_.resize(count);
@@ -126,7 +146,7 @@ public:
             auto const index = *masks_[k]->find(tensor);
             auto const type = masks_[k]->tensors()[index].type;
             auto const bytes = masks_[k]->read(index, first * size_of(type), count * size_of(type), bytes_);
-            if (type == dtype::u8 || type == dtype::boolean)
+            if (is_bytes(type))
                 std::ranges::transform(bytes, host_.begin(),
                                        [](std::byte b) { return b == std::byte{} ? T(1) : T(0); });
             else {
@@ -145,6 +165,8 @@ public:
     }
 };
 
+/// Makes windows of the DARE merge: base plus the task vectors, thinned by draws or by masks from files, scaled up by
+/// the variant's rule and combined as `then` says. Memory beyond the pool's windows: with masks, one of each.
 template <class B, real T> class dare_recipe {
     dare_options options_;
     mask_reader<B, T> masks_;
@@ -204,6 +226,7 @@ public:
         expects_option(std::isfinite(options.mask_scale), "mask_scale", std::to_string(options.mask_scale),
                        "a finite number");
     }
+    /// Makes the window that `in` holds. Variant mergekit reads a tensor once more when it comes to it, for its norms.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         if (in.row_index() != row_)
             look_at(be, in.row(), in.row_index());

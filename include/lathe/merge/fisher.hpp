@@ -7,10 +7,12 @@
 LATHE_NAMESPACE_BEGIN
 namespace merge {
 namespace kernels {
+/// Sum k: of the squares of F_k.
 inline constexpr auto squares = [](auto & sums, auto const & fs) {
     for (std::size_t k = 0; k != fs.size(); ++k)
         sums.add(k, fs[k] * fs[k]);
 };
+/// sum_k c_k (F_k + eps) x_k / sum_k c_k (F_k + eps).
 inline constexpr auto fisher_mean = [](auto const & xs, auto const & fs, auto const & c, auto const & eps) {
     auto weight = c[0] * (fs[0] + eps);
     auto sum = weight * xs[0];
@@ -24,6 +26,7 @@ inline constexpr auto fisher_mean = [](auto const & xs, auto const & fs, auto co
 };
 } // namespace kernels
 
+/// Options of fisher().
 struct fisher_options {
     bool normalize = true;              ///< divide each model's Fisher by its norm over the whole model
     double eps = 1e-6;                  ///< added to every element, and to the norms
@@ -40,7 +43,7 @@ template <class B, real T> class fisher_recipe {
     T eps_;
 
 public:
-    static constexpr bool reads_base = false;
+    static constexpr bool reads_base = false; ///< windows of the base are not read
     /// One pass over the Fisher checkpoints if `normalize`. \throws option_error, mismatch_error
     fisher_recipe(B & be, model_pool const & pool, std::vector<checkpoint *> fishers, fisher_options const & options)
         : fishers_("fisher", pool, std::move(fishers)), factors_(options.weights, false, 1, pool),
@@ -65,6 +68,7 @@ public:
         for (std::size_t k = 0; k != scale_.size(); ++k)
             scale_[k] = static_cast<T>(1 / (std::sqrt(squares[k]) + options.eps) / total);
     }
+    /// Makes the window that `in` holds.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         auto const weights = factors_[in.row_index()];
         for (std::size_t k = 0; k != c_.size(); ++k)

@@ -24,9 +24,11 @@ enum class step_rule : unsigned char {
                  ///< 2020)
 };
 
+/// Options of frank_wolfe() and frank_wolfe_gram().
 struct frank_wolfe_options {
-    frank_wolfe_method method = frank_wolfe_method::fw;
-    step_rule step = step_rule::backtracking;
+    frank_wolfe_method method = frank_wolfe_method::fw; ///< which directions a step may take
+    step_rule step = step_rule::backtracking;           ///< how far it goes
+    /// one row of weights for the whole vector (task), or one for each tensor (layer)
     merge::granularity granularity = merge::granularity::task;
     std::size_t iters = 100;             ///< steps at most
     double gap_tolerance = 1e-6;         ///< stop when the duality gap is not above this
@@ -38,26 +40,28 @@ struct frank_wolfe_options {
 
 /// How one block moved.
 struct block_step {
-    block_direction direction;
-    double gamma = 0; ///< x_b := x_b + gamma d_b
+    block_direction direction; ///< d_b
+    double gamma = 0;          ///< x_b := x_b + gamma d_b
 };
 /// One step.
 struct frank_wolfe_iteration {
-    std::size_t t;
-    double f, gap;                            ///< before the step; the gap is that of the last look at the whole pool
-    bool certified;                           ///< whether that look was at this iteration: always, unless `lazy`
-    std::vector<block_step> blocks;           ///< one for each block
+    std::size_t t; ///< number of the step, from 0
+    /// The objective before the step.
+    double f, gap;                  ///< the duality gap before the step: that of the last look at the whole pool
+    bool certified;                 ///< whether that look was at this iteration: always, unless `lazy`
+    std::vector<block_step> blocks; ///< one for each block
     std::vector<std::vector<double>> weights; ///< after the step
 };
 
+/// What frank_wolfe() found.
 struct frank_wolfe_result {
     frank_wolfe_options options; ///< echoed, so that a result can be repeated from itself
-    lathe::status status;
-    std::size_t iterations;  ///< steps taken
-    std::size_t evaluations; ///< of the objective and its gradient
-    std::size_t passes;      ///< over the whole pool, for the gap
-    double objective;        ///< f(x)
-    double gap;              ///< of x: at least f(x) - min f if f is convex; always from the whole pool
+    lathe::status status;        ///< converged: the gap is within gap_tolerance; iteration_limit; or stopped
+    std::size_t iterations;      ///< steps taken
+    std::size_t evaluations;     ///< of the objective and its gradient
+    std::size_t passes;          ///< over the whole pool, for the gap
+    double objective;            ///< f(x)
+    double gap;                  ///< of x: at least f(x) - min f if f is convex; always from the whole pool
     std::vector<std::vector<double>> weights; ///< [block][model], each row >= 0 with sum 1; x is this combination
 };
 
@@ -363,6 +367,8 @@ template <hull_problem Problem, class Obs, class Stop, class OnStep> class hull_
     }
 
 public:
+    /// Refers to everything it is given. \throws option_error: validate, and for exact steps of a problem without
+    /// curvatures
     hull_iteration(Problem & problem, frank_wolfe_options const & options, control<Obs, Stop> & ctl, OnStep & on_step)
         : problem_{problem}, options_{options}, ctl_{ctl}, on_step_{on_step}, n_{problem.vertices()},
           m_{problem.blocks()}, weights_(n_ * m_), slopes_(n_ * m_), directions_(m_), promise_(m_), limit_(m_),
@@ -377,6 +383,9 @@ public:
             normalise(weights_, b);
     }
 
+    /// Steps until the gap is within the tolerance, `iters` steps are done or the token asks to stop. To be called
+    /// once.
+    /// \throws non_finite_error if f or a slope is not finite; what the problem throws
     frank_wolfe_result run() {
         auto result = status::iteration_limit;
         problem_.place(weights_);
@@ -441,12 +450,15 @@ template <class B, real T, class Vertices, class Objective> class vertex_problem
     buffer_t<B, T> g_;
 
 public:
-    static constexpr double eps = std::numeric_limits<T>::epsilon();
+    static constexpr double eps = std::numeric_limits<T>::epsilon(); ///< of T, in which x and g are kept
 
+    /// Refers to everything it is given; x holds the point. \throws shape_error if x is not as long as the vertices
     vertex_problem(B & be, Vertices & vertices, Objective & objective, vec<B, T> x)
         : be_{be}, vertices_{vertices}, objective_{objective}, x_{x}, g_(be.template allocate<T>(x.n)) {
         expects_shape(x.n == vertices.dimension(), "frank_wolfe: x is not as long as the vertices");
     }
+    ///@{
+    /// As hull_problem has it: of the vertices, and of the gradient at the last evaluate().
     [[nodiscard]] std::size_t vertices() const { return vertices_.size(); }
     [[nodiscard]] std::size_t blocks() const { return vertices_.blocks(); }
     double evaluate() { return static_cast<double>(objective_.value_and_gradient(be_, cvec<B, T>(x_), g_.view())); }
@@ -469,6 +481,7 @@ public:
             objective_.curvature(be, first, plus, minus, total);
         }, out);
     }
+    ///@}
 };
 
 /// Minimises `objective` over the convex hull of the vertices and leaves the minimiser in x.

@@ -25,15 +25,18 @@ inline constexpr auto fw_align_with = [](auto & sums, auto const & g, auto const
     sums.add(xs.size() + 1, g * extra);
     sums.add(xs.size() + 2, extra * extra);
 };
+/// The same with the start, base + sum_k w_k (x_k - base), as what is extra.
 inline constexpr auto fw_align_with_start = [](auto & sums, auto const & g, auto const & xs, auto const & squared,
                                                auto const & base, auto const & w) {
     fw_align_with(sums, g, xs, squared, weighted_deltas(base, xs, w));
 };
 /// For a selection.
 inline constexpr auto fw_difference = [](auto & values, auto const & x, auto const & s) { values.add(0, s - x); };
+/// x + gamma (s - x) where |s - x| is at least the threshold, x elsewhere.
 inline constexpr auto fw_trimmed_step = [](auto const & x, auto const & s, auto const & gamma, auto const & threshold) {
     return x + gamma * trimmed(s, x, threshold);
 };
+/// x + gamma (s - x).
 inline constexpr auto fw_step = [](auto const & x, auto const & s, auto const & gamma) { return x + gamma * (s - x); };
 } // namespace kernels
 
@@ -44,18 +47,22 @@ enum class fw_variant : unsigned char {
     fwm,          ///< hmarkc/FW-Merging: the same, and a tensor whose best alignment is not below 0 is pulled to zero
     fwm_lora      ///< its adapter merging: models are task vectors, there is no base, the start is scaling * sum
 };
+/// The alignment of the gradient g of a tensor with a candidate c; the smallest is chosen.
 enum class fw_oracle : unsigned char {
     cosine, ///< <g, c> / (|g| |c|)
     inner   ///< <g, c>
 };
+/// Where the state starts.
 enum class fw_init : unsigned char {
     merge, ///< start at what merge_fn makes of the pool
     base   ///< start at the base
 };
+/// How the state x moves towards the chosen s, and by what merge it starts.
 enum class fw_merge_fn : unsigned char {
     task_arithmetic, ///< x + gamma (s - x)
     ties             ///< x + gamma trim(s - x): only the largest magnitudes of the whole model move
 };
+/// What the cosine is where the gradient or the candidate is zero.
 enum class fw_zero_norm : unsigned char {
     nan, ///< an alignment with a tensor that is zero is NaN, as in both published codes
     zero ///< it is 0
@@ -68,35 +75,38 @@ struct fw_ties_options {
     std::optional<ties_merge_func> merge_func = {}; ///< in the start; unset: sum with fusion_bench, else mean
 };
 
+/// Options of fw_merging().
 struct fw_merging_options {
-    fw_variant variant = fw_variant::lathe;
+    fw_variant variant = fw_variant::lathe; ///< whose behaviour
     /// task: one candidate for the whole model, that of the least sum over the tensors, each counting the same
     merge::granularity granularity = merge::granularity::task;
-    fw_oracle lmo = fw_oracle::cosine;
-    fw_init init = fw_init::merge;
-    fw_merge_fn merge_fn = fw_merge_fn::task_arithmetic;
-    fw_ties_options ties = {};                  ///< merge_fn = ties
-    double scaling = 0.3;                       ///< lambda of the start, and a factor of every step
-    double step_size = 0.1;                     ///< the step at t is 2 / (t + 2) times this
-    bool include_initial = true;                ///< whether the start is a candidate, after the models
-    std::size_t max_iters = 10;                 ///< evaluations of the gradient
-    std::optional<fw_zero_norm> zero_norm = {}; ///< unset: nan in the published variants, zero in lathe
+    fw_oracle lmo = fw_oracle::cosine;                   ///< how gradient and candidates are compared
+    fw_init init = fw_init::merge;                       ///< where the state starts
+    fw_merge_fn merge_fn = fw_merge_fn::task_arithmetic; ///< how the state moves
+    fw_ties_options ties = {};                           ///< merge_fn = ties
+    double scaling = 0.3;                                ///< lambda of the start, and a factor of every step
+    double step_size = 0.1;                              ///< the step at t is 2 / (t + 2) times this
+    bool include_initial = true;                         ///< whether the start is a candidate, after the models
+    std::size_t max_iters = 10;                          ///< evaluations of the gradient
+    std::optional<fw_zero_norm> zero_norm = {};          ///< unset: nan in the published variants, zero in lathe
 };
 
 /// What happened at one step. Candidates are counted: the models in order, then the start.
 struct fw_merging_step {
-    std::size_t t;
+    std::size_t t;                                  ///< number of the step, from 0
     double objective;                               ///< at the state before the step
     std::vector<std::optional<std::size_t>> chosen; ///< of each tensor, or of all (task); none: pulled to zero
     std::vector<double> score;                      ///< the winning alignment of each tensor, or the winning sum
     std::vector<double> sums;                       ///< of each candidate over the tensors; empty at granularity layer
     std::vector<std::vector<double>> alignment;     ///< [candidate][tensor], tensors in the order of parameter_layout
-    double step, gamma;                             ///< x moved by gamma = scaling * step
-    std::optional<double> threshold = {};           ///< ties: what lay nearer to the chosen than this did not move
+    /// 2 / (t + 2) * step_size.
+    double step, gamma;                   ///< x moved by gamma = scaling * step
+    std::optional<double> threshold = {}; ///< ties: what lay nearer to the chosen than this did not move
 };
+/// What fw_merging() did; the merged model is in the sink.
 struct fw_merging_result {
-    lathe::status status; ///< iteration_limit, or stopped: then nothing was written
-    std::vector<fw_merging_step> trace;
+    lathe::status status;               ///< iteration_limit, or stopped: then nothing was written
+    std::vector<fw_merging_step> trace; ///< the steps, in order
     std::vector<std::size_t> counts; ///< how often each candidate was chosen; tensors that were zeroed are not counted
     double weight_of_start;          ///< what the steps have left of the start: the product of (1 - gamma)
 };
@@ -170,6 +180,7 @@ public:
 
     /// The models, and the start if it is one.
     [[nodiscard]] std::size_t size() const noexcept { return pool_->size() + (include_start_ ? 1 : 0); }
+    /// The pool of the models.
     [[nodiscard]] model_pool const & pool() const noexcept { return *pool_; }
 
     /// x := the start.

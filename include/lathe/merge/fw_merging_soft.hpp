@@ -7,13 +7,16 @@
 LATHE_NAMESPACE_BEGIN
 namespace merge {
 
+/// How the state x moves towards the s_k that the tasks k have chosen.
 enum class fw_soft_merge_fn : unsigned char {
     task_arithmetic, ///< x + gamma sum_k (s_k - x)
     adamerging       ///< x + sum_k lambda_k (s_k - x), lambda learned tensor by tensor at every step
 };
 
+/// Options of fw_merging_soft().
 struct fw_merging_soft_options {
-    fw_soft_merge_fn merge_fn = fw_soft_merge_fn::task_arithmetic;
+    fw_soft_merge_fn merge_fn = fw_soft_merge_fn::task_arithmetic; ///< how the state moves
+    /// what a task chooses for: the whole model (task), or each tensor (layer)
     merge::granularity granularity = merge::granularity::task;
     double scaling = 0.3;   ///< task_arithmetic: a factor of every step; adamerging: lambda before the first iteration
     double step_size = 0.1; ///< task_arithmetic: the step at t > 0 is 2 / (t + 2) times this; at t = 0 it is 1
@@ -30,17 +33,19 @@ struct fw_merging_soft_options {
 
 /// What happened at one step. Tasks that came when all candidates were taken chose nothing and are not listed.
 struct fw_merging_soft_step {
-    std::size_t t;
-    std::vector<double> objective;                 ///< of each task, at the state before the step
-    std::vector<std::vector<std::size_t>> chosen;  ///< [task][tensor], tensors as in parameter_layout; or [task][0]
-    std::vector<std::vector<double>> score;        ///< the winning alignments (at granularity task: the winning sum)
+    std::size_t t;                                ///< number of the step, from 0
+    std::vector<double> objective;                ///< of each task, at the state before the step
+    std::vector<std::vector<std::size_t>> chosen; ///< [task][tensor], tensors as in parameter_layout; or [task][0]
+    std::vector<std::vector<double>> score;       ///< the winning alignments (at granularity task: the winning sum)
+    /// 2 / (t + 2) * step_size; 1 at t = 0.
     double step, gamma;                            ///< task_arithmetic: gamma = scaling * step
     std::vector<double> losses;                    ///< adamerging: before each step of Adam
     std::vector<std::vector<double>> coefficients; ///< adamerging: lambda [task][tensor], in the order of tensor_order
 };
+/// What fw_merging_soft() did; the merged model is in the sink.
 struct fw_merging_soft_result {
-    lathe::status status; ///< iteration_limit, or stopped: then nothing was written
-    std::vector<fw_merging_soft_step> trace;
+    lathe::status status;                    ///< iteration_limit, or stopped: then nothing was written
+    std::vector<fw_merging_soft_step> trace; ///< the steps, in order
 };
 
 /// In place of the loss of adamerging where there is none.
@@ -63,10 +68,12 @@ class fw_soft_choice {
     std::vector<std::vector<bool>> taken_; // [tensor or 0][candidate]
 
 public:
+    /// What one task takes.
     struct choice {
-        std::vector<std::size_t> chosen;
-        std::vector<double> score;
+        std::vector<std::size_t> chosen; ///< candidates: of each tensor, or of all
+        std::vector<double> score;       ///< their alignments, or the sum of these over the tensors
     };
+    /// Nothing is taken yet. At granularity task the number of tensors does not matter.
     fw_soft_choice(merge::granularity granularity, std::size_t tensors, std::size_t candidates)
         : granularity_{granularity},
           taken_(granularity == merge::granularity::layer ? tensors : 1, std::vector<bool>(candidates)) {}

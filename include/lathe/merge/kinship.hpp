@@ -8,12 +8,14 @@
 LATHE_NAMESPACE_BEGIN
 namespace merge {
 
+/// How alike two task vectors are.
 enum class kinship_metric : unsigned char {
     pcc,       ///< Pearson's correlation: the cosine of the vectors less their means
     cs,        ///< |cosine|, as the published code takes it: opposite vectors count as alike
     cs_signed, ///< the cosine
     ed         ///< Euclidean distance
 };
+/// Which vectors are compared.
 enum class kinship_mode : unsigned char {
     full, ///< of the vectors of all parameters
     split ///< of each tensor, then the mean weighted by elements over the tensors that have a value; of distances no
@@ -22,7 +24,11 @@ enum class kinship_mode : unsigned char {
 
 /// The metrics of one pair. NaN where a metric is not defined: for a vector that is 0 (cosines) or constant (pcc).
 struct kinship_scores {
+    ///@{
+    /// The metric of that name: kinship_metric.
     double pcc, cs, cs_signed, ed;
+    ///@}
+    /// The metric asked for.
     [[nodiscard]] double operator[](kinship_metric m) const {
         return m == kinship_metric::pcc         ? pcc
                : m == kinship_metric::cs        ? cs
@@ -31,6 +37,7 @@ struct kinship_scores {
     }
 };
 
+/// Options of kinship().
 struct kinship_options {
     bool low_precision = false; ///< of task vectors rounded to 8 bits: rint(127 x / max |x|), the maximum over the
                                 ///< vector (full) or the tensor (split). Distances are in those units
@@ -43,8 +50,10 @@ template <class V> class pair_table {
     std::vector<V> values_;
 
 public:
-    pair_table() = default;
+    pair_table() = default; ///< of no models
+    /// Every value is V{}.
     explicit pair_table(std::size_t models) : models_{models}, values_(models < 2 ? 0 : models * (models - 1) / 2) {}
+    /// How many models there are (N).
     [[nodiscard]] std::size_t models() const noexcept { return models_; }
     /// In any order. \throws shape_error for a model with itself, or one that is not there
     [[nodiscard]] V const & at(std::size_t a, std::size_t b) const {
@@ -52,6 +61,7 @@ public:
         auto const [low, high] = std::minmax(a, b);
         return values_[high * (high - 1) / 2 + low];
     }
+    /// The same, to be written to.
     [[nodiscard]] V & at(std::size_t a, std::size_t b) { return const_cast<V &>(std::as_const(*this).at(a, b)); }
     /// f(a, b, value) for every pair a < b.
     template <class F> void each(F && f) {
@@ -61,16 +71,20 @@ public:
     }
 };
 
+/// What kinship() measured.
 struct kinship_result {
+    /// One merged tensor, if they were asked for.
     struct tensor {
-        std::string name;
-        std::size_t count; ///< elements
-        pair_table<kinship_scores> scores;
+        std::string name;                  ///< its name in the pool
+        std::size_t count;                 ///< elements
+        pair_table<kinship_scores> scores; ///< of the pairs of models, as far as this tensor goes
     };
-    lathe::status status = status::converged;
-    pair_table<kinship_scores> full, split;
-    std::vector<tensor> tensors; ///< if asked for
+    lathe::status status = status::converged; ///< stopped: the scores are of the tensors that had been read
+    /// Of the pairs of models, by kinship_mode::full.
+    pair_table<kinship_scores> full, split; ///< by kinship_mode::split
+    std::vector<tensor> tensors;            ///< if asked for
 
+    /// The kinship of models a and b, in any order. \throws shape_error as pair_table::at
     [[nodiscard]] double value(kinship_metric metric, kinship_mode mode, std::size_t a, std::size_t b) const {
         return (mode == kinship_mode::full ? full : split).at(a, b)[metric];
     }
@@ -78,8 +92,8 @@ struct kinship_result {
 
 namespace kernels {
 
-// Six sums for two task vectors: of d and e, the elements less a shift near their mean (so that nothing cancels later),
-// of their squares, of their product, and of the squared distance.
+/// Six sums for two task vectors: of d and e, the elements less a shift near their mean (so that nothing cancels
+/// later), of their squares, of their product, and of the squared distance.
 inline constexpr auto co_moments = [](auto & sums, auto const & x, auto const & y, auto const & base,
                                       auto const & shift_x, auto const & shift_y) {
     auto const d = x - base - shift_x;
@@ -92,7 +106,7 @@ inline constexpr auto co_moments = [](auto & sums, auto const & x, auto const & 
     sums.add(4, d * e);
     sums.add(5, apart * apart);
 };
-// The same of elements rounded to whole multiples of peak / 127. None exceeds 127, a clip would do nothing.
+/// The same of elements rounded to whole multiples of peak / 127. None exceeds 127, a clip would do nothing.
 inline constexpr auto quantised_co_moments = [](auto & sums, auto const & x, auto const & y, auto const & base,
                                                 auto const & peak_x, auto const & peak_y) {
     auto const d = math::rint(127 * (x - base) / peak_x);
@@ -105,10 +119,12 @@ inline constexpr auto quantised_co_moments = [](auto & sums, auto const & x, aut
     sums.add(4, d * e);
     sums.add(5, apart * apart);
 };
+/// Sum k: of the elements of x_k - base.
 inline constexpr auto task_vectors = [](auto & sums, auto const & xs, auto const & base) {
     for (std::size_t i = 0; i != xs.size(); ++i)
         sums.add(i, xs[i] - base);
 };
+/// |x - base|.
 inline constexpr auto task_magnitude = [](auto const & x, auto const & base) { return math::abs(x - base); };
 
 } // namespace kernels
@@ -121,7 +137,7 @@ class pair_moments {
     double count_ = 0, mean_x_ = 0, mean_y_ = 0, xx_ = 0, yy_ = 0, xy_ = 0, squared_distance_ = 0;
 
 public:
-    pair_moments() = default;
+    pair_moments() = default; ///< of vectors without elements
     /// From sums over `count` elements relative to shifts, in which every term has the relative error `epsilon`.
     pair_moments(pair_sums const & sums, std::size_t count, double shift_x, double shift_y, double epsilon)
         : count_{static_cast<double>(count)}, mean_x_{shift_x + sums[0] / count_}, mean_y_{shift_y + sums[1] / count_},
@@ -148,6 +164,7 @@ public:
         mean_y_ += y * (b.count_ / both);
         count_ = both;
     }
+    /// The four metrics; NaN where one is not defined.
     [[nodiscard]] kinship_scores scores() const {
         auto const cosine = [](double xy, double xx, double yy) {
             return std::clamp(xy / (std::sqrt(xx) * std::sqrt(yy)), -1.0, 1.0);
@@ -173,12 +190,14 @@ class mean_scores {
     sum pcc_, cs_, cs_signed_, ed_;
 
 public:
+    /// \param weight elements of the tensor
     void add(kinship_scores const & x, double weight) {
         pcc_.add(x.pcc, weight);
         cs_.add(x.cs, weight);
         cs_signed_.add(x.cs_signed, weight);
         ed_.add(x.ed, weight);
     }
+    /// NaN where no tensor has a value.
     [[nodiscard]] kinship_scores mean() const { return {pcc_.mean(), cs_.mean(), cs_signed_.mean(), ed_.mean()}; }
 };
 
@@ -189,9 +208,11 @@ class kinship_report {
     kinship_result result_;
 
 public:
+    /// For that many models; with `per_tensor` what every tensor adds is listed, too.
     kinship_report(std::size_t models, bool per_tensor) : split_(models), per_tensor_{per_tensor} {
         result_.full = result_.split = pair_table<kinship_scores>(models);
     }
+    /// \param moments of the tensor, for every pair
     void add_tensor(tensor_info const & info, pair_table<pair_moments> const & moments) {
         kinship_result::tensor tensor{info.name, info.count(), pair_table<kinship_scores>(moments.models())};
         tensor.scores.each([&](std::size_t a, std::size_t b, kinship_scores & s) {
@@ -201,6 +222,7 @@ public:
         if (per_tensor_)
             result_.tensors.push_back(std::move(tensor));
     }
+    /// The report. \param full moments of the vectors of all parameters
     [[nodiscard]] kinship_result take(status s, pair_table<pair_moments> const & full) {
         result_.status = s;
         result_.full.each([&](std::size_t a, std::size_t b, kinship_scores & x) { x = full.at(a, b).scores(); });
@@ -217,6 +239,7 @@ template <class B, real T> class task_peaks {
     lathe::status status_;
 
 public:
+    /// One pass over base and models.
     template <class Obs, class Stop>
     task_peaks(B & be, model_pool const & pool, control<Obs, Stop> ctl) : models_{pool.size()} {
         std::size_t const piece = host::task_elements; // magnitudes on their way to the host
@@ -241,10 +264,13 @@ public:
         }, ctl);
         values_.insert(values_.end(), all.begin(), all.end());
     }
+    /// stopped: the peaks are of what had been read.
     [[nodiscard]] lathe::status status() const noexcept { return status_; }
+    /// Of every model, in tensor i of the merged ones.
     [[nodiscard]] std::span<T const> of_tensor(std::size_t i) const {
         return std::span{values_}.subspan(i * models_, models_);
     }
+    /// Of every model, over all tensors.
     [[nodiscard]] std::span<T const> of_vector() const { return std::span{values_}.last(models_); }
 };
 
@@ -262,6 +288,7 @@ void add_pair_sums(B & be, pool_reader<B, T> const & in, Kernel const & kernel, 
     });
 }
 
+/// kinship() of the task vectors as they are: one pass, with sums relative to the mean of the first block of a tensor.
 template <class B, real T, class Obs, class Stop>
 kinship_result full_precision_kinship(B & be, model_pool const & pool, bool per_tensor, control<Obs, Stop> ctl) {
     auto const N = pool.size();
@@ -294,6 +321,7 @@ kinship_result full_precision_kinship(B & be, model_pool const & pool, bool per_
     return report.take(status, full);
 }
 
+/// kinship() of rounded task vectors: a pass for the peaks, and one for the sums.
 template <class B, real T, class Obs, class Stop>
 kinship_result low_precision_kinship(B & be, model_pool const & pool, bool per_tensor, control<Obs, Stop> ctl) {
     auto const N = pool.size();

@@ -14,10 +14,13 @@ namespace merge {
 enum class kinship_explore : unsigned char {
     lowest,  ///< the one least alike: what the paper's text and its data mean
     highest, ///< the one most alike: what its pseudo-code prints
-    none
+    none     ///< with none: greedy only
 };
 /// How two models become one.
-enum class kinship_merge : unsigned char { linear, slerp };
+enum class kinship_merge : unsigned char {
+    linear, ///< their weighted mean
+    slerp   ///< spherical interpolation: slerp_recipe
+};
 /// Why a model was made.
 enum class kinship_role : unsigned char {
     initial, ///< a pair of the given models
@@ -25,14 +28,15 @@ enum class kinship_role : unsigned char {
     explore  ///< the best model with one chosen by kinship
 };
 
+/// Options of kinship_search().
 struct kinship_search_options {
     std::size_t k = 3;                                 ///< models that stay in the running
     kinship_metric metric = kinship_metric::pcc;       ///< what counts as kinship
     kinship_mode mode = kinship_mode::full;            ///< of all parameters, or the mean over tensors
     kinship_explore explore = kinship_explore::lowest; ///< whom the best model is merged with beside the top models
     kinship_merge merge = kinship_merge::linear;       ///< how two models become one
-    std::vector<double> merge_weights = {
-        0.5, 0.5};            ///< linear: of the two models, the better one first; divided by their sum
+    /// linear: of the two models, the better one first (of two given ones, the one given first); divided by their sum
+    std::vector<double> merge_weights = {0.5, 0.5};
     schedule t = 0.5;         ///< slerp: 0 gives the first model, 1 the second
     std::size_t max_gen = 10; ///< generations at most; the pairs of the given models are the first
     std::optional<double> stop_kinship =
@@ -40,26 +44,28 @@ struct kinship_search_options {
     std::vector<std::string> names = {}; ///< of the given models, in the result; none: their labels
 };
 
+/// What kinship_search() found; the best model is in the sink.
 struct kinship_search_result {
     /// One model that was made.
     struct step {
-        std::string name; ///< "model-2-3": the third of generation 2
-        std::array<std::string, 2> parents;
-        kinship_role role;
-        double perf;    ///< its evaluation
-        double kinship; ///< of the parents
-        double gain;    ///< its evaluation less the mean of the parents'
+        std::string name;                   ///< "model-2-3": the third of generation 2
+        std::array<std::string, 2> parents; ///< names; the better one first, of given ones the first
+        kinship_role role;                  ///< why it was made
+        double perf;                        ///< its evaluation
+        double kinship;                     ///< of the parents
+        double gain;                        ///< its evaluation less the mean of the parents'
     };
+    /// The top models when a generation was done.
     struct generation {
-        std::size_t gen;
+        std::size_t gen;              ///< from 1
         std::vector<std::string> top; ///< the best models so far, best first
     };
     lathe::status status = status::converged; ///< converged: the top models stay the same, or are as alike as asked for
     std::vector<double> given;                ///< evaluations of the given models
-    std::vector<step> history;
-    std::vector<generation> generations;
-    std::string best;
-    double best_perf = 0;
+    std::vector<step> history;                ///< the models made, in order
+    std::vector<generation> generations;      ///< those that made a model, and the first
+    std::string best;                         ///< name of the best model, made or given
+    double best_perf = 0;                     ///< its evaluation
 };
 
 /// Where merged models are kept that cannot be computed as they are read.
@@ -141,7 +147,9 @@ public:
                        "a sum of " + std::to_string(sum), "another sum than 0");
         linear_ = {w[0] / sum, w[1] / sum};
     }
+    /// Model i: the given ones, then those made.
     [[nodiscard]] checkpoint & model(std::size_t i) const { return *models_[i]; }
+    /// Appends the weighted sum of models a and b. One pass over both with slerp, for the angles; none with linear.
     void merge(std::size_t a, std::size_t b, std::string const & name) {
         auto const f = factors(a, b);
         std::vector<double> weights;
@@ -162,13 +170,16 @@ template <class B, real T, class Merge> class stored_family {
     std::vector<checkpoint *> models_;
 
 public:
+    /// Refers to everything it is given but the names.
     stored_family(B & be, model_pool const & pool, std::span<std::string const> names, Merge & merge,
                   checkpoint_store & store)
         : be_{be}, pool_{pool}, merge_{merge}, store_{store}, given_(given_models<T>(pool, names)) {
         for (auto const & model : given_)
             models_.push_back(model.get());
     }
+    /// Model i: the given ones, then those made.
     [[nodiscard]] checkpoint & model(std::size_t i) const { return *models_[i]; }
+    /// Has a and b merged into the store, over the tensors that both and the base have, and appends what was made.
     void merge(std::size_t a, std::size_t b, std::string const & name) {
         model_pool const pair(&pool_.base(), {models_[a], models_[b]},
                               {.policy = mismatch_policy::intersect, .window = pool_.window()});
@@ -278,6 +289,7 @@ template <class B, real T, model_family Family, class Evaluate, class Obs, class
     }
 
 public:
+    /// Evaluates the given models, and measures the kinship of all pairs: one pass over base and models.
     kinship_searcher(B & be, model_pool const & pool, Family & family, std::span<std::string const> names,
                      Evaluate & evaluate, kinship_search_options const & options, control<Obs, Stop> ctl)
         : be_{be}, pool_{pool}, family_{family}, evaluate_{evaluate}, options_{options}, ctl_{std::move(ctl)} {
@@ -293,6 +305,7 @@ public:
         }
     }
 
+    /// Searches, and writes the best model unless it was stopped. To be called once.
     kinship_search_result run(checkpoint_sink & sink) {
         std::vector<std::size_t> best(
             members_.size()); // for the first generation: all of the given ones, in their order

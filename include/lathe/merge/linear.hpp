@@ -45,6 +45,7 @@ template <real T> class model_factors {
     std::vector<T> values_;
 
 public:
+    /// \param weights one schedule for each model, one for all, or none: all 1
     model_factors(std::vector<schedule> const & weights, bool normalize, double factor, model_pool const & pool)
         : models_{pool.size()} {
         schedule_table const table("weights", weights, pool, weights.empty() ? std::optional{1.0} : std::nullopt);
@@ -55,6 +56,7 @@ public:
                 values_.push_back(static_cast<T>(factor * w / divisor));
         }
     }
+    /// Of the models, at a row of the pool.
     [[nodiscard]] std::span<T const> operator[](std::size_t row) const {
         return std::span{values_}.subspan(row * models_, models_);
     }
@@ -62,6 +64,7 @@ public:
 
 // ---- linear ---------------------------------------------------------------------------------------------------------
 
+/// Options of linear().
 struct linear_options {
     std::vector<schedule> weights = {}; ///< of the models; none: all 1
     bool normalize = true;              ///< divide by the sum of the weights
@@ -72,9 +75,11 @@ template <class B, real T> class linear_recipe {
     model_factors<T> factors_;
 
 public:
-    static constexpr bool reads_base = false;
+    static constexpr bool reads_base = false; ///< windows of the base are not read
+    /// \throws option_error: model_factors
     linear_recipe(B &, model_pool const & pool, linear_options const & options)
         : factors_(options.weights, options.normalize, 1, pool) {}
+    /// Makes the window that `in` holds.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         ops::map<T>(be, kernels::weighted_sum, out, in.models(), list(factors_[in.row_index()]));
     }
@@ -92,6 +97,7 @@ status linear(B & be, model_pool const & pool, checkpoint_sink & sink, linear_op
     return write<B, T>(be, pool, recipe, sink, ctl);
 }
 
+/// Options of average(): there are none.
 struct average_options {};
 
 /// Writes the mean of the models: linear with equal weights.
@@ -104,6 +110,7 @@ status average(B & be, model_pool const & pool, checkpoint_sink & sink, average_
 
 // ---- task arithmetic ------------------------------------------------------------------------------------------------
 
+/// Options of task_arithmetic().
 struct task_arithmetic_options {
     double scaling = 0.3;               ///< of the sum of the task vectors (lambda)
     std::vector<schedule> weights = {}; ///< of the task vectors; none: all 1
@@ -116,8 +123,10 @@ template <class B, real T> class task_arithmetic_recipe {
     model_factors<T> factors_;
 
 public:
+    /// \throws option_error: model_factors
     task_arithmetic_recipe(B &, model_pool const & pool, task_arithmetic_options const & options)
         : factors_(options.weights, options.normalize, options.scaling, pool) {}
+    /// Makes the window that `in` holds.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         ops::map<T>(be, kernels::weighted_deltas, out, in.base(), in.models(), list(factors_[in.row_index()]));
     }

@@ -6,6 +6,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace merge {
 
+/// The mean of what over the rows. p are the probabilities of the classes.
 enum class classifier_loss : unsigned char {
     cross_entropy, ///< mean of -log p[label]
     entropy        ///< mean of -sum_c p_c log(p_c + entropy_eps): needs no labels (AdaMerging)
@@ -17,9 +18,10 @@ struct dense_layer {
     std::string bias;   ///< name of a tensor of shape [outputs]; empty for none
 };
 
+/// Options of classifier_objective.
 struct classifier_options {
-    classifier_loss loss = classifier_loss::cross_entropy;
-    double entropy_eps = 1e-8;
+    classifier_loss loss = classifier_loss::cross_entropy; ///< what is minimised
+    double entropy_eps = 1e-8;                             ///< entropy: added to p in the logarithm
 };
 
 /// A multi-layer perceptron (with one layer: a linear softmax classifier) as a function of its parameters, on the rows
@@ -129,7 +131,9 @@ public:
         }
     }
 
+    /// Length of a row of inputs.
     [[nodiscard]] std::size_t inputs() const noexcept { return layers_.front().inputs; }
+    /// Outputs of the last layer.
     [[nodiscard]] std::size_t classes() const noexcept { return layers_.back().outputs; }
 
     /// The rows that the next calls are about. \param inputs rows x inputs(), row-major

@@ -38,7 +38,9 @@ class sum_of_tasks {
     Tasks * tasks_;
 
 public:
+    /// Refers to the tasks.
     explicit sum_of_tasks(Tasks & tasks) : tasks_{&tasks} {}
+    /// The sum of the values; g becomes the sum of the gradients.
     double value_and_gradient(B & be, cvec<B, T> x, vec<B, T> g) {
         double sum = 0;
         ops::fill(be, T(0), g);
@@ -62,6 +64,7 @@ inline std::vector<model_pool::row const *> merged_rows(model_pool const & pool)
 
 /// Takes what an iteration says about each of its steps, and drops it.
 struct ignore_steps {
+    /// Takes anything.
     template <class... Ts> constexpr void operator()(Ts const &...) const noexcept {}
 };
 

@@ -15,8 +15,9 @@ enum class mismatch_policy : unsigned char {
     intersect  ///< leave it out of the result
 };
 
+/// Options of model_pool.
 struct pool_options {
-    mismatch_policy policy = mismatch_policy::strict;
+    mismatch_policy policy = mismatch_policy::strict; ///< what to do with tensors that do not fit
     std::optional<dtype> output_type{}; ///< of floating tensors; unset: that of the base (first model) tensor by tensor
     std::size_t window =
         default_window; ///< elements read at a time from each checkpoint; rounded up to whole summation blocks
@@ -30,6 +31,7 @@ struct pool_options {
 /// Holds no data; refers to the checkpoints.
 class model_pool {
 public:
+    /// One tensor of the result.
     struct row {
         tensor_info info; ///< of the result
         bool merged;      ///< whether the method computes it; else it is copied
@@ -51,9 +53,13 @@ public:
             add_row(tensors[i], i);
     }
 
+    /// In ascending order of the bytes of the names.
     [[nodiscard]] std::span<row const> rows() const noexcept { return rows_; }
+    /// N, without the base.
     [[nodiscard]] std::size_t size() const noexcept { return models_.size(); }
+    /// Model i, from 0. \throws std::out_of_range
     [[nodiscard]] checkpoint & model(std::size_t i) const { return *models_.at(i); }
+    /// Whether there is a base.
     [[nodiscard]] bool has_base() const noexcept { return base_ != nullptr; }
     /// \throws option_error without one
     [[nodiscard]] checkpoint & base() const {
@@ -62,6 +68,7 @@ public:
     }
     /// Where copied tensors, names and types come from: the base, or the first model.
     [[nodiscard]] checkpoint & reference() const noexcept { return base_ != nullptr ? *base_ : *models_.front(); }
+    /// Elements read at a time, a multiple of host::reduction_block.
     [[nodiscard]] std::size_t window() const noexcept { return options_.window; }
     /// Elements of the merged rows.
     [[nodiscard]] std::size_t parameters() const {
@@ -80,6 +87,7 @@ public:
     }
     /// Model k, or the base for k == size().
     [[nodiscard]] checkpoint & source(std::size_t k) const { return k == models_.size() ? *base_ : *models_[k]; }
+    /// The tensors of the result: for checkpoint_sink::begin.
     [[nodiscard]] std::vector<tensor_info> output() const {
         std::vector<tensor_info> all;
         all.reserve(rows_.size());
@@ -144,6 +152,7 @@ template <class B, real T> class pool_reader {
     model_pool::row const * row_ = nullptr;
 
 public:
+    /// Refers to the pool; holds nothing before seek().
     explicit pool_reader(model_pool const & pool) : pool_(&pool), readers_(pool.size() + (pool.has_base() ? 1 : 0)) {}
 
     /// Makes elements [first, first + count) of a merged row available; those of the base only if they are asked for.
@@ -155,19 +164,25 @@ public:
         for (std::size_t k = 0; k != (with_base ? readers_.size() : pool_->size()); ++k)
             operands_.push_back(readers_[k].read(be, pool_->source(k), row.index[k], first, count));
     }
+    /// The pool that it reads.
     [[nodiscard]] model_pool const & pool() const noexcept { return *pool_; }
+    /// The row of the last seek().
     [[nodiscard]] model_pool::row const & row() const noexcept { return *row_; }
     /// Position of the row in the pool's rows.
     [[nodiscard]] std::size_t row_index() const noexcept {
         return static_cast<std::size_t>(row_ - pool_->rows().data());
     }
+    /// Where in the row the window begins, in elements.
     [[nodiscard]] std::size_t first() const noexcept { return first_; }
+    /// Elements of the window.
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     /// One operand a model, as one operand of a kernel.
     [[nodiscard]] list<input_operand<B, T>> models() const {
         return list<input_operand<B, T>>(std::span{operands_}.first(pool_->size()));
     }
+    /// The window of model k.
     [[nodiscard]] input_operand<B, T> const & model(std::size_t k) const { return operands_[k]; }
+    /// The window of the base; only after a seek() with it.
     [[nodiscard]] input_operand<B, T> const & base() const { return operands_[pool_->size()]; }
 };
 
@@ -181,7 +196,10 @@ concept recipe = real<T> && elementwise<B, T>
 
 /// Elements [first, first + count) of row `row` of a pool.
 struct pool_window {
+    ///@{
+    /// Position of the row in the pool; beginning and length of the window in it, in elements.
     std::size_t row, first, count;
+    ///@}
 };
 
 /// Whether a recipe wants windows of the base.

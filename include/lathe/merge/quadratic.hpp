@@ -7,17 +7,22 @@ LATHE_NAMESPACE_BEGIN
 namespace merge {
 
 namespace kernels {
+/// The gradient w (x - y).
 inline constexpr auto scaled_difference = [](auto const & w, auto const & x, auto const & y) { return w * (x - y); };
+/// The gradient w f (x - y).
 inline constexpr auto fisher_difference = [](auto const & w, auto const & f, auto const & x, auto const & y) {
     return w * f * (x - y);
 };
-inline constexpr auto half_inner_product = [](auto & sums, auto const & g, auto const & x, auto const & y) {
+/// <g, x - y>: twice the value where g is the gradient.
+inline constexpr auto product_with_difference = [](auto & sums, auto const & g, auto const & x, auto const & y) {
     sums.add(0, g * (x - y));
 };
+/// w |a - b|^2.
 inline constexpr auto scaled_square = [](auto & sums, auto const & a, auto const & b, auto const & w) {
     auto const d = a - b;
     sums.add(0, w * d * d);
 };
+/// w <a - b, F (a - b)>.
 inline constexpr auto fisher_square = [](auto & sums, auto const & a, auto const & b, auto const & w, auto const & f) {
     auto const d = a - b;
     sums.add(0, w * f * d * d);
@@ -32,6 +37,7 @@ inline constexpr auto gram = [](auto & sums, auto const & vs, auto const & y) {
             sums.add(s++, a * (vs[j] - vs[0]));
     }
 };
+/// The same with the weights f: <e_i, F e_j>.
 inline constexpr auto fisher_gram = [](auto & sums, auto const & vs, auto const & y, auto const & f) {
     std::size_t s = 0;
     for (std::size_t i = 0; i != vs.size(); ++i) {
@@ -98,10 +104,12 @@ public:
             weights_[layout_.find(name)] = w;
         }
     }
+    /// Of the vectors it is a function of.
     [[nodiscard]] parameter_layout const & layout() const noexcept { return layout_; }
     /// w_n
     [[nodiscard]] double weight(std::size_t tensor) const { return weights_.at(tensor); }
 
+    /// f(x), and its gradient in g. One pass over x, y, F and g, tensor by tensor.
     double value_and_gradient(B & be, cvec<B, T> x, vec<B, T> g) {
         double total = 0;
         for (std::size_t i = 0; i != layout_.tensors().size(); ++i) {
@@ -115,7 +123,8 @@ public:
                 else
                     ops::map<T>(be, kernels::fisher_difference, g_here, w, read(be, fisher_, i, first, count), x_here,
                                 y);
-                ops::reduce<T>(be, kernels::half_inner_product, std::span{&total, 1}, cvec<B, T>(g_here), x_here, y);
+                ops::reduce<T>(be, kernels::product_with_difference, std::span{&total, 1}, cvec<B, T>(g_here), x_here,
+                               y);
             });
         }
         return total / 2;
@@ -174,8 +183,9 @@ class hull_quadratic {
     }
 
 public:
-    static constexpr double eps = std::numeric_limits<double>::epsilon();
+    static constexpr double eps = std::numeric_limits<double>::epsilon(); ///< of double: all is done there
 
+    /// All products are zero, to be added to.
     hull_quadratic(std::size_t vertices, std::size_t blocks)
         : n_{vertices}, m_{blocks}, products_(n_ * n_ * m_), weights_(n_ * m_), slopes_(n_ * m_) {}
 
@@ -189,6 +199,8 @@ public:
                     products_[(block * n_ + j) * n_ + i] += scale * sums[s];
             }
     }
+    ///@{
+    /// As hull_problem and separable_quadratic_problem have it; lengths are measured by the curvature.
     [[nodiscard]] std::size_t vertices() const noexcept { return n_; }
     [[nodiscard]] std::size_t blocks() const noexcept { return m_; }
 
@@ -248,6 +260,7 @@ public:
     void squared_lengths(std::span<block_direction const> directions, std::span<double> out) {
         curvatures(directions, out);
     }
+    ///@}
 };
 
 /// The quadratic on the hull of a pool's models: one pass over the models and what `f` reads, N (N + 1) / 2 sums.
@@ -279,7 +292,7 @@ template <class B, real T> class convex_combination {
     std::vector<input_operand<B, T>> operands_;
 
 public:
-    static constexpr bool reads_base = false;
+    static constexpr bool reads_base = false; ///< windows of the base are not read
     /// \throws option_error if the weights are for another number of models or of merged rows
     convex_combination(model_pool const & pool, std::vector<std::vector<double>> weights)
         : weights_{std::move(weights)} {
@@ -294,6 +307,7 @@ public:
             expects_option(w.size() == pool.size(), "weights", std::to_string(w.size()) + " numbers",
                            "one for each model");
     }
+    /// Makes the window that `in` holds; models of weight 0 take no part.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         auto const & w = weights_[block_[in.row_index()]];
         std::vector<T> values;

@@ -7,6 +7,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace merge {
 
+/// Options of regmean().
 struct regmean_options {
     double reduce_non_diagonal_ratio = 1; ///< factor of the off-diagonal elements of every Gram matrix (rho); in [0, 1]
     bool weight_transpose =
@@ -21,8 +22,9 @@ struct regmean_layer {
     double smallest_pivot; ///< of the factorisation: the part of one input that the others do not determine. Near 0,
                            ///< distrust it
 };
+/// What regmean() did; the merged model is in the sink.
 struct regmean_result {
-    lathe::status status;
+    lathe::status status;              ///< converged, or stopped: then nothing was written
     std::vector<regmean_layer> layers; ///< in the order of the pool's rows; the other tensors were averaged
 };
 
@@ -63,12 +65,15 @@ public:
                 if (name && !source->find(*name))
                     throw mismatch_error{std::string{source->label()} + ": Gram matrix '" + *name + "' is missing"};
     }
+    /// Whether the row of the pool has Gram matrices.
     [[nodiscard]] bool has(std::size_t row) const { return names_[row].has_value(); }
+    /// The Gram matrices of a model.
     [[nodiscard]] checkpoint & source(std::size_t model) const { return *sources_[model]; }
     /// Position of the row's Gram matrix in a model's.
     [[nodiscard]] std::size_t index(std::size_t row, std::size_t model) const {
         return *sources_[model]->find(*names_[row]);
     }
+    /// Of the elements of the row's Gram matrix, in the first model's.
     [[nodiscard]] dtype type(std::size_t row) const { return sources_[0]->tensors()[index(row, 0)].type; }
 
 private:
@@ -166,11 +171,13 @@ template <class B, real T> class regmean_recipe {
     }
 
 public:
-    static constexpr bool reads_base = false;
+    static constexpr bool reads_base = false; ///< windows of the base are not read
+    /// \throws mismatch_error, option_error: gram_pool
     regmean_recipe(model_pool const & pool, std::span<checkpoint * const> grams, regmean_options const & options)
         : pool_{&pool}, grams_(pool, grams, options.weight_transpose), options_{options},
           mean_(pool.size(), static_cast<T>(1 / static_cast<double>(pool.size()))) {}
 
+    /// Makes the window that `in` holds; a layer is merged when its first window is asked for.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         auto const & info = in.row().info;
         if (!grams_.has(in.row_index())) {
@@ -183,6 +190,7 @@ public:
         if (in.first() + in.count() == info.count())
             change_.reset();
     }
+    /// Of the layers merged, in order; leaves nothing.
     [[nodiscard]] std::vector<regmean_layer> take_layers() { return std::move(layers_); }
 };
 

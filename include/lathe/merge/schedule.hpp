@@ -14,18 +14,23 @@ namespace merge {
 /// - a map from names of tensors to numbers.
 /// Converts from a number, so that `.weights = {0.3, 0.7}` reads as one would write it.
 struct schedule {
-    using gradient = std::vector<double>;
+    using gradient = std::vector<double>; ///< values of the nodes; not empty
+    /// A choice among those of a list.
     struct filtered {
-        std::optional<std::string> filter;
-        std::variant<double, gradient> value;
+        std::optional<std::string> filter;    ///< part of the names it is for; unset or "*": all
+        std::variant<double, gradient> value; ///< for these tensors
         friend bool operator==(filtered const &, filtered const &) = default;
     };
+    /// any of the four kinds
     std::variant<double, gradient, std::vector<filtered>, std::map<std::string, double>> value;
 
+    ///@{
+    /// Of the kind that its argument is. A gradient without nodes is found when it is evaluated.
     schedule(double number = 0) : value{number} {}
     schedule(gradient nodes) : value{std::move(nodes)} {}
     schedule(std::vector<filtered> choices) : value{std::move(choices)} {}
     schedule(std::map<std::string, double> by_name) : value{std::move(by_name)} {}
+    ///@}
     friend bool operator==(schedule const &, schedule const &) = default;
 };
 
@@ -66,7 +71,7 @@ inline std::optional<double> evaluate(schedule const & s, std::string_view tenso
 /// Where a tensor says it sits: in layer 3 of the stack "model.layers." for "model.layers.3.mlp.up.weight".
 struct layer_position {
     std::string_view stack; ///< the name up to the number
-    std::size_t index;
+    std::size_t index;      ///< the number: of the layer in its stack
 };
 /// The first component of a name (between dots) that is all digits; nothing if there is none.
 /// Refers to `name`.
@@ -96,7 +101,9 @@ class layer_depths {
     std::map<std::string, std::size_t, std::less<>> last_; // of each stack
 
 public:
+    /// Of a network without layers: every depth is 0.
     layer_depths() = default;
+    /// Of the tensors with these names.
     template <class Names>
         requires std::convertible_to<std::ranges::range_value_t<Names>, std::string_view>
     explicit layer_depths(Names const & names) {
@@ -106,6 +113,7 @@ public:
                 stack->second = std::max(stack->second, at->index);
             }
     }
+    /// In [0, 1]. A layer beyond the last one seen counts as the last; 0 in a stack that was not seen.
     [[nodiscard]] double operator()(std::string_view name) const {
         auto const at = layer_of(name);
         auto const stack = at ? last_.find(at->stack) : last_.end();

@@ -6,30 +6,39 @@
 LATHE_NAMESPACE_BEGIN
 namespace merge {
 namespace kernels {
+/// <a, a>, <b, b> and <a, b> of two models.
 inline constexpr auto pair_products = [](auto & sums, auto const & xs) {
     sums.add(0, xs[0] * xs[0]);
     sums.add(1, xs[1] * xs[1]);
     sums.add(2, xs[0] * xs[1]);
 };
+/// a x_0 + b x_1.
 inline constexpr auto combine_pair = [](auto const & xs, auto const & a, auto const & b) {
     return a * xs[0] + b * xs[1];
 };
 } // namespace kernels
 
+/// Options of slerp().
 struct slerp_options {
     schedule t = 0.5;              ///< 0 gives the first model, 1 the second
     double dot_threshold = 0.9995; ///< beyond this |cosine| the interpolation is linear
     double eps = 1e-8;             ///< vectors shorter than this are not normalised
 };
 
-enum class slerp_branch : unsigned char { slerp, lerp };
-struct slerp_tensor {
-    std::string name;
-    double dot; ///< cosine of the angle between the two tensors; 0 if one is zero
-    slerp_branch branch;
+/// How a tensor was interpolated.
+enum class slerp_branch : unsigned char {
+    slerp, ///< along the arc
+    lerp   ///< along the chord
 };
+/// What was found in one tensor.
+struct slerp_tensor {
+    std::string name;    ///< its name in the pool
+    double dot;          ///< cosine of the angle between the two tensors; 0 if one is zero
+    slerp_branch branch; ///< how it was interpolated
+};
+/// What slerp() found; the merged model is in the sink.
 struct slerp_result {
-    lathe::status status;
+    lathe::status status;              ///< converged, or stopped: then nothing was written
     std::vector<slerp_tensor> tensors; ///< of the merged rows
 };
 
@@ -44,7 +53,7 @@ template <class B, real T> class slerp_recipe {
     std::vector<slerp_tensor> tensors_;
 
 public:
-    static constexpr bool reads_base = false;
+    static constexpr bool reads_base = false; ///< windows of the base are not read
     /// One pass over both models for the angles. \throws option_error unless there are two models, or t has no value
     slerp_recipe(B & be, model_pool const & pool, slerp_options const & options) : factors_(pool.rows().size()) {
         expects_option(pool.size() == 2, "models", std::to_string(pool.size()), "two");
@@ -78,10 +87,12 @@ public:
                                static_cast<T>(std::sin(s * theta) / std::sin(theta))};
         }
     }
+    /// Makes the window that `in` holds.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         auto const & f = factors_[in.row_index()];
         ops::map<T>(be, kernels::combine_pair, out, in.models(), f[0], f[1]);
     }
+    /// What was found in the merged rows, in order.
     [[nodiscard]] std::vector<slerp_tensor> const & tensors() const noexcept { return tensors_; }
     /// What the first and the second model are multiplied by, of a row of the pool.
     [[nodiscard]] std::array<T, 2> const & factors(std::size_t row) const { return factors_.at(row); }

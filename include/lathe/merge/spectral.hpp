@@ -9,13 +9,14 @@ namespace merge {
 
 /// What became of one matrix.
 struct spectral_tensor {
-    std::string name;
+    std::string name;      ///< its name in the pool
     std::size_t from_each; ///< triplets every model gave
     std::size_t common;    ///< triplets of the sum of the task vectors
 };
+/// What tsv(), iso_c() and iso_cts() did; the merged model is in the sink.
 struct spectral_result {
-    lathe::status status;
-    std::vector<spectral_tensor> tensors; ///< in the order of the pool's rows
+    lathe::status status;                 ///< converged, or stopped: then nothing was written
+    std::vector<spectral_tensor> tensors; ///< the matrices, in the order of the pool's rows
 };
 
 /// The task vectors of one row, one at a time, as matrices.
@@ -43,14 +44,20 @@ template <class B, real T> class task_matrices {
     }
 
 public:
+    /// Refers to the pool, which has a base. select() comes before everything else.
     explicit task_matrices(model_pool const & pool) : pool_{&pool} {}
+    /// The row that the others are about, one with two extents.
     void select(model_pool::row const & row) { row_ = &row; }
 
+    /// How many task vectors there are (N).
     [[nodiscard]] std::size_t models() const noexcept { return pool_->size(); }
+    ///@{
+    /// Of the row selected.
     [[nodiscard]] std::size_t rows() const noexcept { return row_->info.extents[0]; }
     [[nodiscard]] std::size_t cols() const noexcept { return row_->info.extents[1]; }
     [[nodiscard]] std::size_t shorter_side() const noexcept { return std::min(rows(), cols()); }
     [[nodiscard]] std::string const & name() const noexcept { return row_->info.name; }
+    ///@}
 
     /// out := theta_k - theta_0. \throws non_finite_error
     void read(B & be, std::size_t k, vec<B, T> out) {
@@ -78,6 +85,7 @@ template <class B, real T> class triplet_slots {
     std::vector<double> s_;
 
 public:
+    /// That many slots for triplets of rows x cols matrices. Values are 0, vectors are left open.
     triplet_slots(B & be, std::size_t slots, std::size_t rows, std::size_t cols)
         : rows_{rows}, cols_{cols}, left_{be.template allocate<T>(slots * rows)},
           right_{be.template allocate<T>(slots * cols)}, s_(slots) {}
@@ -98,6 +106,7 @@ public:
     [[nodiscard]] mat<B, T> left(std::size_t slot, std::size_t count) {
         return as_matrix(left_.view().sub(slot * rows_, count * rows_), count, rows_);
     }
+    /// The singular values, slot by slot.
     [[nodiscard]] std::span<double> values() noexcept { return s_; }
     /// out := U diag(s) V^T with the polar factors U and V of the left and of the right vectors.
     void combine(B & be, vec<B, T> out) {
@@ -121,10 +130,12 @@ template <class B, real T, class Update> class spectral_recipe {
     std::vector<spectral_tensor> report_;
 
 public:
+    /// Refers to the pool. \param update spectral_tensor(B &, task_matrices<B, T> &, vec<B, T> out)
     spectral_recipe(model_pool const & pool, double scaling, Update update)
         : update_{std::move(update)}, scaling_{static_cast<T>(scaling)},
           mean_(pool.size(), static_cast<T>(scaling / static_cast<double>(pool.size()))), tasks_{pool} {}
 
+    /// Makes the window that `in` holds; the Delta of a matrix is made when its first window is asked for.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         auto const & info = in.row().info;
         if (info.extents.size() != 2) {
@@ -140,6 +151,7 @@ public:
         if (in.first() + in.count() == info.count())
             delta_.reset();
     }
+    /// What update said of each matrix, in order; leaves nothing.
     [[nodiscard]] std::vector<spectral_tensor> take_report() { return std::move(report_); }
 };
 
@@ -156,6 +168,7 @@ spectral_result merge_spectra(B & be, model_pool const & pool, checkpoint_sink &
 
 // ---- TSV-M ----------------------------------------------------------------------------------------------------------
 
+/// Options of tsv().
 struct tsv_options {
     double alpha = 1; ///< of the merged task vector; fusion_bench ignores one given without a decimal point, as its
                       ///< configuration does
@@ -165,6 +178,7 @@ struct tsv_options {
 /// model, their left and right vectors orthogonalised together. The product is one of doubles: 49 models leave nothing
 /// of a 49 x 49.
 template <class B, real T> struct tsv_update {
+    /// out := Delta. \throws non_finite_error
     spectral_tensor operator()(B & be, task_matrices<B, T> & tasks, vec<B, T> out) const {
         auto const N = tasks.models();
         auto const r =
@@ -200,6 +214,7 @@ spectral_result tsv(B & be, model_pool const & pool, checkpoint_sink & sink, tsv
 
 // ---- Iso-C ----------------------------------------------------------------------------------------------------------
 
+/// Options of iso_c().
 struct iso_c_options {
     double scaling = 1; ///< of the merged task vector
 };
@@ -207,6 +222,7 @@ struct iso_c_options {
 /// The sum of the task vectors with every singular value replaced by their mean. Directions in which the sum is 0 stay
 /// 0.
 template <class B, real T> struct iso_c_update {
+    /// out := Delta. \throws non_finite_error
     spectral_tensor operator()(B & be, task_matrices<B, T> & tasks, vec<B, T> out) const {
         tasks.read_sum(be, out);
         auto const sum = as_matrix(out, tasks.rows(), tasks.cols());
@@ -233,6 +249,7 @@ spectral_result iso_c(B & be, model_pool const & pool, checkpoint_sink & sink, i
 
 // ---- Iso-CTS --------------------------------------------------------------------------------------------------------
 
+/// Options of iso_cts().
 struct iso_cts_options {
     double scaling = 1;                 ///< of the merged task vector
     double common_space_fraction = 0.8; ///< of the directions: taken from the sum of the task vectors; in [0, 1]
@@ -251,8 +268,9 @@ inline spectral_tensor iso_cts_share(std::string name, std::size_t s, double fra
 /// Directions of the sum of the task vectors, and of each task vector those that the former leave, orthogonalised
 /// together; every value is the mean of all of them. Unique where the singular values are distinct.
 template <class B, real T> struct iso_cts_update {
-    double fraction;
+    double fraction; ///< common_space_fraction
 
+    /// out := Delta. \throws non_finite_error
     spectral_tensor operator()(B & be, task_matrices<B, T> & tasks, vec<B, T> out) const {
         auto const N = tasks.models(), m = tasks.rows(), n = tasks.cols(), s = tasks.shorter_side();
         auto share = iso_cts_share(tasks.name(), s, fraction, N);

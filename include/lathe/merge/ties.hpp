@@ -110,19 +110,28 @@ enum class ties_variant : unsigned char {
              ///< that is none); weighted election, in which zero sums elect plus
 };
 /// What becomes of the elements that agree (fusion_bench, fwm).
-enum class ties_merge_func : unsigned char { mean, sum, max };
-/// What is summed up to elect a sign (lathe, mergekit): task vectors, or their signs.
-enum class ties_consensus : unsigned char { sum, count };
+enum class ties_merge_func : unsigned char {
+    mean, ///< their mean
+    sum,  ///< their sum
+    max   ///< the one of the largest magnitude
+};
+/// What is summed up to elect a sign (lathe, mergekit).
+enum class ties_consensus : unsigned char {
+    sum,  ///< task vectors times their weights
+    count ///< the signs of these: one vote a model
+};
 /// Which of several elements of equal magnitude stay where not all can (lathe, mergekit; mergekit itself leaves it
 /// open).
-enum class ties_tie_break : unsigned char { lowest_index };
+enum class ties_tie_break : unsigned char {
+    lowest_index ///< the first ones, in the order of tensors and elements
+};
 
 /// The default variant does what the paper says, with the liberties that cost nothing: trimming whole task vectors lets
 /// a tensor that fine-tuning rewrote keep more than one that it hardly touched, and works for tensors of any size,
 /// where mergekit's rule fails on a tensor of fewer than 1 / density elements; the number kept is exact for every
 /// density up to 1, where the published code keeps one more, and nothing at all can be said at 1; models have weights.
 struct ties_options {
-    ties_variant variant = ties_variant::lathe;
+    ties_variant variant = ties_variant::lathe;         ///< whose rules
     std::optional<double> mask_rate = {};               ///< fwm: share dropped; unset: 0.8
     std::optional<double> threshold = {};               ///< fusion_bench: share kept, above 1 in percent; unset: 20
     std::vector<schedule> density = {};                 ///< lathe, mergekit: share kept of each model; none: 0.2
@@ -136,6 +145,7 @@ struct ties_options {
     ties_tie_break tie_break = ties_tie_break::lowest_index; ///< lathe, mergekit
 };
 
+/// What ties() found; the merged model is in the sink.
 struct ties_result {
     lathe::status status;             ///< stopped: nothing was written
     std::vector<double> threshold;    ///< magnitudes from which on elements of each model stay; empty with mergekit
@@ -246,6 +256,7 @@ template <class B, real T> class task_vector_trim {
     }
 
 public:
+    /// Refers to the pool. keep_all() or look() comes before everything else.
     explicit task_vector_trim(model_pool const & pool)
         : pool_{&pool}, found_(pool.size(), T(0)), next_(pool.size(), T(0)), kept_(pool.size(), 0),
           cut_(pool.size(), never), thresholds_(pool.size()) {}
@@ -294,7 +305,9 @@ public:
         });
     }
 
+    /// The magnitudes found, one for each model; of the last scope.
     [[nodiscard]] std::span<T const> found() const noexcept { return found_; }
+    /// Elements that stay, one number for each model; of the last scope.
     [[nodiscard]] std::span<std::uint64_t const> kept() const noexcept { return kept_; }
 
     /// Calls f(first, base, models, thresholds) for the parts of a window, from element `first` of it on, in which the
@@ -481,6 +494,7 @@ public:
     /// Whether the control asked to stop: then nothing can be made.
     [[nodiscard]] bool stopped() const noexcept { return status_ == status::stopped; }
 
+    /// Makes the window that `in` holds.
     template <class Out> void operator()(B & be, pool_reader<B, T> const & in, Out out) {
         if (per_tensor_ && in.row_index() != row_) {
             look_at_row(be, in.row_index());

@@ -16,10 +16,11 @@ enum class step_kind : unsigned char {
     away,    ///< away from `away`: d = x - a
     pairwise ///< weight goes from `away` to `vertex`: d = v - a
 };
+/// The direction d of one block.
 struct block_direction {
-    step_kind kind = step_kind::none;
-    std::size_t vertex = 0;          ///< the one with the smallest slope
-    std::optional<std::size_t> away; ///< the active one with the largest slope, where the kind needs it
+    step_kind kind = step_kind::none; ///< which way it goes
+    std::size_t vertex = 0;           ///< the one with the smallest slope
+    std::optional<std::size_t> away;  ///< the active one with the largest slope, where the kind needs it
 };
 
 namespace kernels {
@@ -35,6 +36,7 @@ inline constexpr auto convex_combination = [](auto const & w, auto const & vs) {
         sum = sum + w[k] * (vs[k] - vs[0]);
     return vs[0] + sum;
 };
+/// |a - b|^2.
 inline constexpr auto squared_difference = [](auto & sums, auto const & a, auto const & b) {
     auto const d = a - b;
     sums.add(0, d * d);
@@ -71,7 +73,7 @@ template <class B, real T> class resident_source {
     std::vector<std::size_t> offsets_{0};
 
 public:
-    using operand = cvec<B, T>;
+    using operand = cvec<B, T>; ///< a window
     /// \throws option_error without vertices; shape_error if they differ in length, or the parts do not add up to it
     resident_source(std::span<operand const> vertices, std::span<std::size_t const> parts)
         : vertices_(vertices.begin(), vertices.end()) {
@@ -85,9 +87,13 @@ public:
             offsets_.push_back(n);
         expects_shape(offsets_.back() == n, "resident_vertices: the parts do not add up to the length of a vertex");
     }
+    /// How many vertices there are (N).
     [[nodiscard]] std::size_t size() const noexcept { return vertices_.size(); }
+    /// Where the parts begin in the vector; then its length.
     [[nodiscard]] std::span<std::size_t const> offsets() const noexcept { return offsets_; }
+    /// The longest window to read: all is in memory.
     [[nodiscard]] std::size_t window() const noexcept { return std::max<std::size_t>(1, offsets_.back()); }
+    /// Elements [first, first + count) of a part of vertex k.
     operand read(B &, std::size_t k, std::size_t part, std::size_t first, std::size_t count) const {
         return vertices_[k].sub(offsets_[part] + first, count);
     }
@@ -101,14 +107,20 @@ template <class B, real T> class streamed_source {
     std::vector<window_reader<B, T>> readers_;
 
 public:
+    /// A window: valid until the next one of the same vertex.
     using operand = input_operand<B, T>;
+    /// The parts are the merged rows.
     explicit streamed_source(model_pool const & pool) : pool_{&pool}, rows_{merged_rows(pool)}, readers_(pool.size()) {
         for (auto const * row : rows_)
             offsets_.push_back(offsets_.back() + row->info.count());
     }
+    /// How many vertices there are (N).
     [[nodiscard]] std::size_t size() const noexcept { return pool_->size(); }
+    /// Where the parts begin in the vector; then its length.
     [[nodiscard]] std::span<std::size_t const> offsets() const noexcept { return offsets_; }
+    /// The longest window to read.
     [[nodiscard]] std::size_t window() const noexcept { return pool_->window(); }
+    /// Elements [first, first + count) of a part of vertex k.
     operand read(B & be, std::size_t k, std::size_t part, std::size_t first, std::size_t count) {
         return readers_[k].read(be, pool_->model(k), rows_[part]->index[k], first, count);
     }
@@ -172,15 +184,20 @@ class vertex_blocks {
     }
 
 public:
+    /// \param granularity what a block is: everything, or one part
     vertex_blocks(Source source, merge::granularity granularity)
         : source_{std::move(source)}, granularity_{granularity} {}
 
+    /// How many vertices there are (N).
     [[nodiscard]] std::size_t size() const noexcept { return source_.size(); }
+    /// How many blocks there are (M).
     [[nodiscard]] std::size_t blocks() const noexcept {
         return granularity_ == merge::granularity::layer ? parts() : 1;
     }
+    /// Length of a vertex.
     [[nodiscard]] std::size_t dimension() const noexcept { return source_.offsets().back(); }
 
+    /// slopes(b, k) := <g_b, (v_k - x)_b> for the k in candidates[b]; other slopes stay. Reads each candidate once.
     void align(B & be, cvec<B, T> g, cvec<B, T> x, std::vector<std::vector<std::size_t>> const & candidates,
                std::span<double> slopes) {
         std::vector<double> sums;
@@ -203,6 +220,7 @@ public:
                 slopes[block(i) * size() + which[k]] = sums[k];
         }
     }
+    /// x_b := x_b + sum over k of c(b, k) (v_k - x)_b. Reads the vertices with coefficients other than 0.
     void advance(B & be, std::span<double const> c, vec<B, T> x) {
         for (std::size_t i = 0; i != parts(); ++i) {
             auto const row = row_of(c, i);
@@ -225,6 +243,7 @@ public:
             });
         }
     }
+    /// x_b := sum over k of w(b, k) v_kb for rows of w that sum to 1. Reads the vertices with weights other than 0.
     void combine(B & be, std::span<double const> w, vec<B, T> x) {
         for (std::size_t i = 0; i != parts(); ++i) {
             auto const row = row_of(w, i);
@@ -246,6 +265,8 @@ public:
             });
         }
     }
+    /// Calls f(be, first, plus, minus, totals[b]) for the windows of every block that moves, part by part, in order;
+    /// plus - minus is the direction on the elements [first, first + n) of the vector.
     template <class F>
     void measure(B & be, std::span<block_direction const> directions, cvec<B, T> x, F && f, std::span<double> totals) {
         for (std::size_t i = 0; i != parts(); ++i) {
@@ -264,6 +285,7 @@ public:
                 });
         }
     }
+    /// total += |plus - minus|^2 for what measure gives.
     template <class Plus, class Minus>
     void add_squared_length(B & be, Plus const & plus, Minus const & minus, double & total) {
         if constexpr (has_reduce<B, T>)
@@ -292,6 +314,7 @@ template <class B, real T>
     requires elementwise<B, T>
 class streamed_vertices : public vertex_blocks<B, T, streamed_source<B, T>> {
 public:
+    /// Refers to the pool.
     explicit streamed_vertices(model_pool const & pool, merge::granularity granularity = merge::granularity::task)
         : vertex_blocks<B, T, streamed_source<B, T>>(streamed_source<B, T>(pool), granularity) {}
 };

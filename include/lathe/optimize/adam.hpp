@@ -5,11 +5,12 @@
 LATHE_NAMESPACE_BEGIN
 namespace optimize {
 
+/// Options of Adam, and of AdamW by default.
 struct adam_options {
     double lr = 1e-3;                      ///< step size
     std::vector<double> betas{0.9, 0.999}; ///< decay of the mean and of the mean square of the gradient; each in [0, 1)
     double eps = 1e-8;                     ///< added to the root of the bias-corrected mean square
-    double weight_decay = 0;
+    double weight_decay = 0;               ///< lambda, >= 0; see decoupled
     bool decoupled = true; ///< AdamW: decay shrinks the parameters by lr weight_decay; else it is added to the gradient
 };
 

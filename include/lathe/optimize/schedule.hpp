@@ -11,7 +11,8 @@ namespace optimize {
 
 /// From 0 to 1 in `warmup` steps, from there to 0 at step `total`: transformers' linear schedule with warm-up.
 struct linear_schedule {
-    std::size_t warmup = 0, total = 1;
+    std::size_t warmup = 0, ///< steps from 0 to 1
+        total = 1;          ///< steps until 0 again
 
     /// With a share of the steps as warm-up, rounded up. \throws option_error unless it is in [0, 1] and total > 0
     static linear_schedule with_ratio(double warmup_ratio, std::size_t total) {

@@ -5,6 +5,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace optimize {
 
+/// Options of stochastic gradient descent; names and meaning as in PyTorch.
 struct sgd_options {
     double lr = 1e-2;        ///< step size
     double momentum = 0;     ///< in [0, 1)
@@ -14,6 +15,7 @@ struct sgd_options {
 };
 
 namespace kernels {
+/// The parameter after one step without momentum.
 inline constexpr auto plain_step = [](auto const & p, auto const & gradient, auto const & lr, auto const & decay) {
     return p - lr * (gradient + decay * p);
 };

@@ -11,11 +11,14 @@ class markllm_mersenne {
     mersenne_twister words_;
 
 public:
+    /// As mersenne_rng(seed): the seeding of MT19937 by one word.
     explicit markllm_mersenne(std::uint32_t seed) noexcept : words_(seed) {}
 
     /// In [0, 1): w / 2^32.
     [[nodiscard]] static constexpr double uniform(std::uint32_t word) noexcept { return word * 0x1p-32; }
+    /// The next number in [0, 1). One word.
     [[nodiscard]] double uniform() noexcept { return uniform(words_()); }
+    /// Leaves out n words.
     void skip(std::uint64_t n) { words_.discard(n); }
     /// A permutation of 0, 1, ...: one cycle through all positions (Sattolo), as j < i where a shuffle has j <= i.
     void permutation(std::span<std::uint32_t> p) noexcept {

@@ -22,7 +22,8 @@ namespace random {
 /// coefficient of x^k.
 class mersenne_polynomial {
 public:
-    static constexpr std::size_t degree = 19937, words = 312; // 19968 bits
+    static constexpr std::size_t degree = 19937, ///< of the characteristic polynomial
+        words = 312;                             ///< of 64 bits: 19968 bits
 
 private:
     std::vector<std::uint64_t> bits_ = std::vector<std::uint64_t>(words);
@@ -114,8 +115,9 @@ public:
 /// The engine. \see std::mt19937, which gives the same words, but neither in blocks nor after a jump.
 class mersenne_twister {
 public:
+    /// 32 random bits.
     using result_type = std::uint32_t;
-    static constexpr std::size_t state_size = 624;
+    static constexpr std::size_t state_size = 624; ///< words
 
 private:
     std::array<std::uint32_t, state_size> x_; // as the recurrence has them
@@ -142,13 +144,17 @@ private:
     }
 
 public:
+    /// As init_genrand of the paper's code, and std::mt19937.
     explicit mersenne_twister(std::uint32_t seed = 5489) noexcept {
         x_[0] = seed;
         for (std::uint32_t i = 1; i != state_size; ++i)
             x_[i] = 1812433253u * (x_[i - 1] ^ x_[i - 1] >> 30) + i;
     }
+    /// The least word.
     static constexpr result_type min() noexcept { return 0; }
+    /// The largest word.
     static constexpr result_type max() noexcept { return std::numeric_limits<result_type>::max(); }
+    /// The next word.
     result_type operator()() noexcept {
         if (next_ == state_size)
             twist();
@@ -204,6 +210,7 @@ class mersenne_words {
     std::vector<std::uint32_t> first_ = std::vector<std::uint32_t>(mersenne_polynomial::degree);
 
 public:
+    /// Of the stream of mersenne_twister(seed). Draws the first 19937 words.
     explicit mersenne_words(std::uint32_t seed) : seed_{seed} { mersenne_twister(seed).fill(first_); }
     /// Word t. Time: that of mersenne_polynomial(t), and 10 us.
     [[nodiscard]] std::uint32_t operator[](std::uint64_t t) const {

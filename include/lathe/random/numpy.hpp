@@ -39,6 +39,7 @@ public:
             for (auto & to : pool_)
                 to = mixed(to, hashed(entropy[from], factor));
     }
+    /// Of a seed of 64 bits, as SeedSequence(seed).
     explicit constexpr numpy_seed_sequence(std::uint64_t seed) noexcept
         : numpy_seed_sequence(std::span<std::uint32_t const>(
               std::array<std::uint32_t, 2>{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)})) {
@@ -65,8 +66,10 @@ class numpy_generator {
     bool keeps_ = false;
 
 public:
+    /// What a draw yields.
     using result_type = std::uint64_t;
 
+    /// As PCG64(SeedSequence).
     explicit numpy_generator(numpy_seed_sequence const & seeds) noexcept {
         std::array<std::uint32_t, 8> words{};
         seeds.generate(words);
@@ -74,9 +77,12 @@ public:
         increment_ = (at(2) << 64 | at(3)) << 1 | 1;
         state_ = (increment_ + (at(0) << 64 | at(1))) * multiplier + increment_;
     }
+    /// As default_rng(seed).
     explicit numpy_generator(std::uint64_t seed) noexcept : numpy_generator(numpy_seed_sequence(seed)) {}
 
+    /// The least number.
     static constexpr result_type min() noexcept { return 0; }
+    /// The largest number.
     static constexpr result_type max() noexcept { return std::numeric_limits<result_type>::max(); }
     /// 64 random bits.
     result_type operator()() noexcept {
@@ -121,6 +127,7 @@ class numpy_random_state {
     bool keeps_ = false;
 
 public:
+    /// As RandomState(seed).
     explicit numpy_random_state(std::uint32_t seed) noexcept : words_(seed) {}
 
     /// random_sample(), in [0, 1), of 53 bits.

@@ -11,7 +11,9 @@
 LATHE_NAMESPACE_BEGIN
 namespace random {
 
+/// A counter, or the four words drawn for it.
 using block = std::array<std::uint32_t, 4>;
+/// A seed as the rounds take it: its low word, its high word.
 using key = std::array<std::uint32_t, 2>;
 
 /// Ten rounds.
@@ -26,7 +28,9 @@ constexpr block philox(block c, key k) noexcept {
     return c;
 }
 
+/// Bits 0 to 31.
 constexpr std::uint32_t low_word(std::uint64_t x) noexcept { return static_cast<std::uint32_t>(x); }
+/// Bits 32 to 63.
 constexpr std::uint32_t high_word(std::uint64_t x) noexcept { return static_cast<std::uint32_t>(x >> 32); }
 
 /// The 64-bit FNV-1a hash of a name: what separates the streams of the tensors of one model. Begun with the hash of a
@@ -40,9 +44,9 @@ constexpr std::uint64_t fnv1a(std::string_view text, std::uint64_t h = 0xcbf29ce
 /// An endless sequence of numbers in [0, 1). Element i is lane i % 4 of philox({i / 4, purpose, 0}, key), its upper 24
 /// bits as a fraction, exact in float. As an operand of a kernel it yields elements `first`, `first` + 1, ...
 struct uniform_stream {
-    std::uint64_t seed = 0;
+    std::uint64_t seed = 0;    ///< the key
     std::uint32_t purpose = 0; ///< separates draws that share a seed: a model's index, initialisation, sketch, ...
-    std::uint64_t first = 0;
+    std::uint64_t first = 0;   ///< number of the first element
 
     /// Four neighbouring elements, from 4 * index on.
     [[nodiscard]] constexpr std::array<float, 4> quad(std::uint64_t index) const noexcept {
@@ -52,6 +56,7 @@ struct uniform_stream {
             u[i] = static_cast<float>(words[i] >> 8) * 0x1p-24f;
         return u;
     }
+    /// Element first + i.
     [[nodiscard]] constexpr float operator[](std::uint64_t i) const noexcept {
         return quad((first + i) / 4)[(first + i) % 4];
     }

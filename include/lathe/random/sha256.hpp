@@ -58,8 +58,10 @@ class sha256 {
     }
 
 public:
+    /// The hash, its first byte first.
     using digest = std::array<std::uint8_t, 32>;
 
+    /// Bytes in order. \returns *this
     constexpr sha256 & add(std::span<std::uint8_t const> bytes) noexcept {
         for (auto const b : bytes)
             add_byte(b);

@@ -42,6 +42,7 @@ class torch_generator {
     }
 
 public:
+    /// As manual_seed(seed).
     explicit torch_generator(std::uint64_t seed) noexcept : words_(static_cast<std::uint32_t>(seed)) {}
 
     /// 32 random bits.
@@ -53,6 +54,7 @@ public:
     [[nodiscard]] static constexpr float uniform(std::uint32_t word) noexcept {
         return static_cast<float>(word & 0xffffffu) * 0x1p-24f;
     }
+    /// The next number of torch.rand, in [0, 1).
     [[nodiscard]] float uniform() noexcept { return uniform(word()); }
     /// torch.rand(out.size())
     void uniform(std::span<float> out) noexcept {
@@ -88,6 +90,7 @@ public:
             return true;
         });
     }
+    /// p := torch.randperm(p.size()).
     void permutation(std::span<std::uint32_t> p) noexcept { permutation(p, p.size()); }
 
     /// The position of `value` among the first `count` of torch.randperm(n), `count` if it is not among them; value <

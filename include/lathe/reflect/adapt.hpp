@@ -7,7 +7,7 @@
 BOOST_HANA_ADAPT_STRUCT(lathe::linalg::partial_svd_options, tolerance, max_rounds, arithmetic, method, seed);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::linalg::partial_svd_options> = lathe::reflect::help_table({
-    {"tolerance", "of the bound of the error, relative to the weight; 0: 1e-10 in double, 2e-6 in float"},
+    {"tolerance", "of the bound of the error, relative to the weight, not below 0; 0: 1e-10 in double, 2e-6 in float"},
     {"max_rounds", "of the iteration"},
     {"arithmetic", "double where there is one, or that of the elements: twice as fast, with bounds down to some 1e-6"},
     {"method", "the whole decomposition, the iteration, or the faster one"},
@@ -60,7 +60,7 @@ BOOST_HANA_ADAPT_STRUCT(lathe::adapt::loftq_options, kind, iterations, alpha, ru
 template <>
 inline constexpr auto lathe::reflect::help<lathe::adapt::loftq_options> = lathe::reflect::help_table({
     {"kind", "of the quantised base: NF4 in blocks of 64, or 8 bits by row"},
-    {"iterations", "of quantising and decomposing in turn"},
+    {"iterations", "of quantising and decomposing in turn, at least 1"},
     {"alpha", "of the scaling; the function is kept where it is the rank only"},
     {"rule", "of the scaling: alpha / r, or alpha / sqrt(r)"},
     {"svd", "how the singular triplets are found"},
@@ -71,13 +71,13 @@ template <>
 inline constexpr auto lathe::reflect::help<lathe::adapt::adalora_options> = lathe::reflect::help_table({
     {"alpha", "of the scaling; not positive: the rank at the beginning"},
     {"initial_rank", "of every layer"},
-    {"target_rank", "mean over the layers at the end"},
-    {"tinit", "steps before the first triplet is dropped"},
+    {"target_rank", "mean over the layers at the end, not above initial_rank"},
+    {"tinit", "steps before the first triplet is dropped, below total_steps - tfinal"},
     {"tfinal", "steps after the last one"},
-    {"delta_t", "steps from one choice to the next"},
+    {"delta_t", "steps from one choice to the next, at least 1"},
     {"total_steps", "of the training"},
-    {"beta1", "smoothing of the sensitivity"},
-    {"beta2", "smoothing of its uncertainty"},
+    {"beta1", "smoothing of the sensitivity, between 0 and 1"},
+    {"beta2", "smoothing of its uncertainty, between 0 and 1"},
     {"orthogonality", "weight of the orthogonality loss"},
     {"seed", "of A and B"},
 });
@@ -94,7 +94,7 @@ template <>
 inline constexpr auto lathe::reflect::help<lathe::adapt::extract_options> = lathe::reflect::help_table({
     {"max_rank", "at most; 0: the shorter side"},
     {"sv_epsilon", "singular values above it only, if it is positive"},
-    {"energy", "the smallest rank with this share of the sum of squares of the singular values"},
+    {"energy", "the smallest rank with this share of the sum of squares of the singular values, in (0, 1]"},
     {"place", "of the singular values: their roots in both factors, in A, or in B"},
     {"svd", "how the singular triplets are found"},
 });
@@ -105,9 +105,9 @@ inline constexpr auto lathe::reflect::help<lathe::adapt::combine_options> = lath
     {"kind", "exact (cat), the best of a rank (svd), or PEFT's ways with factors and with dense changes"},
     {"weights", "one for each adapter; none: all 1"},
     {"svd_rank", "of svd and the kinds that end in svd; 0: the largest of the adapters' ranks"},
-    {"density", "share of the elements that ties, dare and magnitude_prune keep"},
+    {"density", "share of the elements that ties, dare and magnitude_prune keep, in (0, 1]"},
     {"elect", "the sign of a sum: of the elements, or of their signs"},
-    {"clamp", "quantile that svd and the kinds that end in svd clip the factors to; 0: none"},
+    {"clamp", "quantile that svd and the kinds that end in svd clip the factors to, in [0, 1]; 0: none"},
     {"scaling", "of a change counts once, or twice as in PEFT to 0.20"},
     {"seed", "of dare"},
     {"masks_a", "of dare: what to keep of every A"},

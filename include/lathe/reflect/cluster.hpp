@@ -9,16 +9,16 @@ BOOST_HANA_ADAPT_STRUCT(lathe::cluster::fuzzy_c_means_options, clusters, fuzzifi
                         stop, tolerance, max_iterations);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::cluster::fuzzy_c_means_options> = lathe::reflect::help_table({
-    {"clusters", "how many (K)"},
+    {"clusters", "how many (K), at least 1"},
     {"fuzzifier", "above 1; towards 1 clusters become crisp. Too large, and all centres end at the mean"},
     {"metric", "distances: squared Euclidean ones, or 1 - cosine with centres of length 1"},
     {"start", "points drawn far from each other, distinct points alike, or random memberships"},
-    {"seeding_power", "of the distances that d_squared draws by"},
+    {"seeding_power", "of the distances that d_squared draws by, above 0"},
     {"seed", "of the start"},
     {"stop", "what has to be small: the largest, summed or root mean square (fro) change of memberships, or how far "
              "centres move, which costs nothing"},
-    {"tolerance", "how small"},
-    {"max_iterations", "at most"},
+    {"tolerance", "how small, not below 0"},
+    {"max_iterations", "at most, at least 1"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::cluster::fuzzy_c_means_result, options, status, iterations, dimensions, centres, weights,
                         masses, objective, mixed_objective, residual, separation);
@@ -27,13 +27,13 @@ BOOST_HANA_ADAPT_STRUCT(lathe::cluster::k_means_options, clusters, metric, start
                         max_iterations);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::cluster::k_means_options> = lathe::reflect::help_table({
-    {"clusters", "how many (K)"},
+    {"clusters", "how many (K), at least 1"},
     {"metric", "distances: squared Euclidean ones, or 1 - cosine with centres of length 1 (spherical k-means)"},
     {"start", "points drawn far from each other, or distinct points alike"},
-    {"seeding_power", "of the distances that d_squared draws by"},
+    {"seeding_power", "of the distances that d_squared draws by, above 0"},
     {"seed", "of the start"},
     {"tolerance", "stop when no centre moves further; 0: when none moves"},
-    {"max_iterations", "at most"},
+    {"max_iterations", "at most, at least 1"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::cluster::k_means_result, options, status, iterations, dimensions, centres, weights,
                         objective, residual);

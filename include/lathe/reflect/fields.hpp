@@ -30,8 +30,10 @@ namespace reflect {
 
 /// One field of an option struct, in words. The text is one sentence without capital and full stop.
 struct field_help {
-    std::string_view name, text;
+    /// As the struct has it.
+    std::string_view name, text; ///< what it governs, for the program's help and the reference of its commands
 };
+/// The array of the fields in braces: what help is initialised with.
 template <std::size_t N> constexpr std::array<field_help, N> help_table(field_help const (&fields)[N]) {
     return std::to_array(fields);
 }
@@ -41,6 +43,7 @@ template <class Options> inline constexpr std::array<field_help, 0> help{};
 /// Converts to the type of any field but an optional, which std::nullopt initialises; for counting. Never called: the
 /// body is there because clang wants one for types without linkage.
 struct any_field {
+    /// Whatever the field is.
     template <class T> operator T() const { throw "any_field"; }
 };
 /// How many fields an aggregate has: as many as can be initialised.
@@ -52,6 +55,7 @@ template <class T, class... Known> consteval std::size_t field_count() {
     else
         return sizeof...(Known);
 }
+/// How many fields BOOST_HANA_ADAPT_STRUCT lists.
 template <class T> consteval std::size_t adapted_count() {
     return boost::hana::unpack(boost::hana::accessors<T>(), [](auto const &... field) { return sizeof...(field); });
 }
@@ -103,6 +107,7 @@ template <auto Value> consteval std::string_view enumerator_name() {
         s.remove_prefix(scope + 1);
     return s.front() >= '0' && s.front() <= '9' ? std::string_view{} : s;
 }
+/// How many enumerators there are from the N-th on, and N more: the first number without a name.
 template <choice E, std::size_t N = 0> consteval std::size_t enumerator_count() {
     if constexpr (enumerator_name<E{N}>().empty())
         return N;

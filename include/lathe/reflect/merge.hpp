@@ -19,7 +19,9 @@ namespace reflect {
 
 /// A number, a list of numbers, a list of {"filter": ..., "value": ...}, or an object from names of tensors to numbers.
 template <> struct codec<merge::schedule> {
-    using schedule = merge::schedule;
+    using schedule = merge::schedule; ///< the value
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::other;
     static std::string type() { return "schedule"; }
     static json write(schedule const & s) {
@@ -54,6 +56,7 @@ template <> struct codec<merge::schedule> {
             reject(path, j,
                    "a number, a list of numbers, a list of {filter, value}, or an object from names to numbers");
     }
+    ///@}
     /// A number, numbers between commas (a gradient), or JSON.
     static json parse(std::string_view text) {
         if (text.starts_with('[') || text.starts_with('{'))
@@ -119,9 +122,9 @@ BOOST_HANA_ADAPT_STRUCT(lathe::merge::ties_options, variant, mask_rate, threshol
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::ties_options> = lathe::reflect::help_table({
     {"variant", "whose rules; each has options of its own, which the others refuse or ignore"},
-    {"mask_rate", "fwm: share of the elements that is dropped; unset: 0.8"},
-    {"threshold", "fusion_bench: share that is kept, above 1 in per cent; unset: 20"},
-    {"density", "lathe, mergekit: share that is kept of each model; none: 0.2"},
+    {"mask_rate", "fwm: share of the elements that is dropped, in (0, 1]; unset: 0.8"},
+    {"threshold", "fusion_bench: share that is kept, above 1 in per cent, below 100; unset: 20"},
+    {"density", "lathe, mergekit: share that is kept of each model, above 0; from 1 on everything; none: 0.2"},
     {"weights", "lathe, mergekit: of the models; none: all 1"},
     {"scaling", "factor of the merged task vector"},
     {"lambda", "mergekit's name of scaling, in its place"},
@@ -155,8 +158,8 @@ BOOST_HANA_ADAPT_STRUCT(lathe::merge::slerp_options, t, dot_threshold, eps);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::slerp_options> = lathe::reflect::help_table({
     {"t", "0 gives the first model, 1 the second"},
-    {"dot_threshold", "beyond this |cosine| the interpolation is linear"},
-    {"eps", "vectors shorter than this are not normalised"},
+    {"dot_threshold", "beyond this |cosine|, in [0, 1], the interpolation is linear"},
+    {"eps", "vectors shorter than this, not below 0, are not normalised"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::slerp_tensor, name, dot, branch);
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::slerp_result, status, tensors);
@@ -165,7 +168,7 @@ BOOST_HANA_ADAPT_STRUCT(lathe::merge::fisher_options, normalize, eps, weights);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::fisher_options> = lathe::reflect::help_table({
     {"normalize", "divide each model's Fisher information by its norm over the whole model"},
-    {"eps", "added to every element, and to the norms"},
+    {"eps", "added to every element, and to the norms; not below 0"},
     {"weights", "of the models, one for each or one for all; none: all 1"},
 });
 
@@ -174,7 +177,7 @@ template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::regmean_options> = lathe::reflect::help_table({
     {"reduce_non_diagonal_ratio", "factor of the off-diagonal elements of every Gram matrix, in [0, 1]"},
     {"weight_transpose", "weights are [outputs, inputs], as of a linear layer; not [inputs, outputs], as of Conv1D"},
-    {"ridge", "added to the diagonal of each sum of Gram matrices, times its mean diagonal element"},
+    {"ridge", "added to the diagonal of each sum of Gram matrices, times its mean diagonal element; not below 0"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::regmean_layer, name, ridge, smallest_pivot);
 BOOST_HANA_ADAPT_STRUCT(lathe::merge::regmean_result, status, layers);
@@ -212,14 +215,15 @@ BOOST_HANA_ADAPT_STRUCT(lathe::merge::kinship_search_options, k, metric, mode, e
                         max_gen, stop_kinship, names);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::merge::kinship_search_options> = lathe::reflect::help_table({
-    {"k", "models that stay in the running"},
+    {"k", "models that stay in the running, at least 1"},
     {"metric", "what counts as kinship"},
     {"mode", "kinship of all parameters, or the mean over the tensors"},
     {"explore", "whom the best model is merged with beside the top models"},
     {"merge", "how two models become one"},
-    {"merge_weights", "linear: of the two models, the better one first"},
+    {"merge_weights",
+     "linear: of the two models, the better one first (of two given ones, the one given first); their sum is not 0"},
     {"t", "slerp: 0 gives the first model, 1 the second"},
-    {"max_gen", "generations at most; the pairs of the given models are the first"},
+    {"max_gen", "generations at most, at least 1; the pairs of the given models are the first"},
     {"stop_kinship", "stop when the mean kinship of the top models exceeds this; the paper suggests 0.9"},
     {"names", "of the given models, in the result; none: their paths"},
 });
@@ -237,9 +241,10 @@ inline constexpr auto lathe::reflect::help<lathe::merge::frank_wolfe_options> = 
     {"step", "length of a step: 2/(t+2) (open), to the minimum (exact, for quadratics), or by backtracking"},
     {"granularity", "weights for each model (task), or for each tensor of each model (layer)"},
     {"iters", "steps at most"},
-    {"gap_tolerance", "stop when the duality gap is not above this"},
+    {"gap_tolerance", "stop when the duality gap is not above this; not below 0"},
     {"start", "number of the model the iteration starts from, from 0"},
-    {"start_weights", "or the combination it starts from: a weight for each model, or for each tensor and model"},
+    {"start_weights", "or the combination it starts from: a weight for each model, or for each tensor and model, not "
+                      "below 0, with sum 1"},
     {"step_scale", "factor of the steps of the open rule, in (0, 1]"},
     {"lazy", "look at models with weight first, at all only when those stall"},
 });

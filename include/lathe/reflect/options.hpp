@@ -20,12 +20,22 @@ namespace reflect {
 using json = nlohmann::ordered_json;
 
 /// What a field is to a program that makes flags of fields.
-enum class field_kind : unsigned char { number, integer, boolean, choice, text, list, group, other };
+enum class field_kind : unsigned char {
+    number,  ///< that may have a fraction
+    integer, ///< not negative
+    boolean, ///< true or false
+    choice,  ///< an enumerator
+    text,    ///< as it is typed
+    list,    ///< values between commas, or JSON
+    group,   ///< an option struct inside the struct: a flag for each of its fields
+    other    ///< what its codec takes: JSON, or a notation of its own
+};
 
 /// One field of an option struct, with everything a person may ask about it.
 struct field_description {
-    std::string_view name, text;
-    field_kind kind;
+    /// As the struct has it.
+    std::string_view name, text;           ///< its help text
+    field_kind kind;                       ///< what it is to flags
     std::string type;                      ///< in words: "number", "list of numbers", "strict|keep_base|intersect"
     json value;                            ///< the default; null where it is unset
     std::vector<field_description> fields; ///< of a group: an option struct inside the struct
@@ -42,16 +52,18 @@ inline std::string shown(json const & value) {
     auto s = value.dump(-1, ' ', false, json::error_handler_t::replace);
     return s.size() <= 60 ? s : s.substr(0, 57) + "...";
 }
+/// \throws option_error that says what was found at the path, and what was expected there
 [[noreturn]] inline void reject(std::string_view path, json const & found, std::string_view expected) {
     throw option_error{
         std::string{path}.append(": found ").append(shown(found)).append(", expected ").append(expected)};
 }
 
 /// How a type of field is written, read and typed. Specialise it for a type of your own:
-///   type()                 in words
-///   write(value)           as JSON
-///   read(json, value, path)  \throws option_error that begins with the path of the option
-///   parse(text)            what a person types as the value of a flag, as JSON
+/// - `kind`: its field_kind;
+/// - `type()`: what it is in words, for people;
+/// - `write(value)`: as JSON;
+/// - `read(json, value, path)`: from JSON; throws option_error that begins with the path of the option;
+/// - `parse(text)`: what a person types as the value of a flag, as JSON, which read() judges.
 template <class T> struct codec;
 
 /// JSON if the text is that, else the text as a string, which `read` will not take for a number.
@@ -60,29 +72,40 @@ inline json parse_json(std::string_view text) {
     return j.is_discarded() ? json(std::string{text}) : j;
 }
 
+/// Numbers with a fraction. What is not finite is null as JSON; a flag takes finite ones only.
 template <class T>
     requires std::floating_point<T>
 struct codec<T> {
+    /// A number.
     static constexpr auto kind = field_kind::number;
+    /// In words.
     static std::string type() { return "number"; }
+    /// A number.
     static json write(T const & v) { return v; }
+    /// \throws option_error for anything but a number
     static void read(json const & j, T & v, std::string_view path) {
         if (!j.is_number())
             reject(path, j, "a number");
         v = j.get<T>();
     }
+    /// A finite number; other text is passed on as a string, for read() to reject.
     static json parse(std::string_view text) {
         auto const v = parse_decimal(text);
         return v ? json(*v) : json(std::string{text});
     }
 };
 
+/// Integers that are not negative. As JSON they may be written as 1e6 or 20.0, too, up to 2^53.
 template <class T>
     requires(std::unsigned_integral<T> && !std::same_as<T, bool>)
 struct codec<T> {
+    /// An integer.
     static constexpr auto kind = field_kind::integer;
+    /// In words.
     static std::string type() { return "integer"; }
+    /// A number.
     static json write(T const & v) { return v; }
+    /// \throws option_error for anything but a whole number from 0 to the largest of the type
     static void read(json const & j, T & v, std::string_view path) {
         auto const limit = std::numeric_limits<T>::max();
         if (j.is_number_unsigned() && j.get<std::uint64_t>() <= limit)
@@ -93,10 +116,14 @@ struct codec<T> {
         else
             reject(path, j, "an integer from 0 to " + std::to_string(limit));
     }
+    /// JSON, or a string where it is none.
     static json parse(std::string_view text) { return parse_json(text); }
 };
 
+/// True and false, by these words.
 template <> struct codec<bool> {
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::boolean;
     static std::string type() { return "true|false"; }
     static json write(bool v) { return v; }
@@ -106,9 +133,13 @@ template <> struct codec<bool> {
         v = j.get<bool>();
     }
     static json parse(std::string_view text) { return parse_json(text); }
+    ///@}
 };
 
+/// Text, typed as it is.
 template <> struct codec<std::string> {
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::text;
     static std::string type() { return "text"; }
     static json write(std::string const & v) { return v; }
@@ -118,9 +149,13 @@ template <> struct codec<std::string> {
         v = j.get<std::string>();
     }
     static json parse(std::string_view text) { return std::string{text}; }
+    ///@}
 };
 
+/// Enumerators, by their names.
 template <choice E> struct codec<E> {
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::choice;
     static std::string type() {
         std::string s;
@@ -136,9 +171,13 @@ template <choice E> struct codec<E> {
         v = *found;
     }
     static json parse(std::string_view text) { return std::string{text}; }
+    ///@}
 };
 
+/// A value or none, which is null as JSON. read() is not asked about null: read_fields sees to it.
 template <class T> struct codec<std::optional<T>> {
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = codec<T>::kind;
     static std::string type() { return codec<T>::type(); }
     static json write(std::optional<T> const & v) { return v ? codec<T>::write(*v) : json(nullptr); }
@@ -150,9 +189,13 @@ template <class T> struct codec<std::optional<T>> {
         v = std::move(value);
     }
     static json parse(std::string_view text) { return codec<T>::parse(text); }
+    ///@}
 };
 
+/// Lists. What is read takes the place of the whole list.
 template <class T> struct codec<std::vector<T>> {
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::list;
     static std::string type() {
         auto const element = codec<T>::type();
@@ -175,6 +218,7 @@ template <class T> struct codec<std::vector<T>> {
         }
         v = std::move(values);
     }
+    ///@}
     /// A JSON list, or values between commas; of texts, which may hold commas, one.
     static json parse(std::string_view text) {
         if (text.starts_with('['))
@@ -196,6 +240,7 @@ template <class T> struct codec<std::vector<T>> {
 
 /// Of results only.
 template <class T, std::size_t N> struct codec<std::array<T, N>> {
+    /// As codec has it.
     static json write(std::array<T, N> const & v) {
         auto j = json::array();
         for (auto const & e : v)
@@ -204,7 +249,10 @@ template <class T, std::size_t N> struct codec<std::array<T, N>> {
     }
 };
 
+/// Values by name. What is read takes the place of all of them.
 template <class T> struct codec<std::map<std::string, T>> {
+    ///@{
+    /// As codec has it.
     static constexpr auto kind = field_kind::other;
     static std::string type() { return "JSON object, name to " + codec<T>::type(); }
     static json write(std::map<std::string, T> const & v) {
@@ -222,8 +270,10 @@ template <class T> struct codec<std::map<std::string, T>> {
         v = std::move(values);
     }
     static json parse(std::string_view text) { return parse_json(text); }
+    ///@}
 };
 
+/// Whether a field may be unset.
 template <class T> inline constexpr bool is_optional = false;
 template <class T> inline constexpr bool is_optional<std::optional<T>> = true;
 
@@ -251,16 +301,22 @@ template <reflected T> void read_fields(json const & j, T & value, std::string_v
     });
 }
 
+/// An option struct inside another, or a result: an object. What is read changes the fields it names: read_fields.
 template <reflected T> struct codec<T> {
+    /// A group of fields.
     static constexpr auto kind = field_kind::group;
+    /// In words.
     static std::string type() { return "JSON object"; }
+    /// An object with every field, in order.
     static json write(T const & v) {
         auto j = json::object();
         for_each_field(
             v, [&]<class F>(std::string_view name, F const & field) { j[std::string{name}] = codec<F>::write(field); });
         return j;
     }
+    /// \throws option_error: read_fields
     static void read(json const & j, T & v, std::string_view path) { read_fields(j, v, path); }
+    /// JSON, or a string where it is none.
     static json parse(std::string_view text) { return parse_json(text); }
 };
 
@@ -273,17 +329,20 @@ template <reflected T> void from_json(json const & j, T & value) {
     read_fields(j, changed, {});
     value = std::move(changed);
 }
+/// The default options, changed by an object: see read_fields. \throws option_error
 template <reflected T> T options_from(json const & j) {
     T value{};
     from_json(j, value);
     return value;
 }
 
+/// The type of the value that a field may hold.
 template <class T> struct without_optional {
-    using type = T;
+    using type = T; ///< the field's own
 };
+/// Of a field that may be unset.
 template <class T> struct without_optional<std::optional<T>> {
-    using type = T;
+    using type = T; ///< what the optional holds
 };
 
 /// The fields of an option struct in order, each with its help text, its type and its default.

@@ -9,11 +9,11 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::kgw_options, vocabulary, gamma, delta,
                         repeats, candidates, cache_bytes);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::kgw_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"gamma", "share of green tokens"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"gamma", "share of green tokens, between 0 and 1"},
     {"delta", "added to the logits of green tokens"},
     {"key", "the secret"},
-    {"prefix", "tokens before that choose the green list"},
+    {"prefix", "tokens before that choose the green list, 1 to 65536"},
     {"hash", "what of them: their product (time), their sum, the first, or the smallest after a permutation"},
     {"window", "left: the tokens before choose; self: the candidate takes part"},
     {"z_threshold", "watermarked above"},
@@ -24,8 +24,8 @@ inline constexpr auto lathe::reflect::help<lathe::watermark::kgw_options> = lath
 BOOST_HANA_ADAPT_STRUCT(lathe::watermark::unigram_options, vocabulary, gamma, delta, key, z_threshold, repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::unigram_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"gamma", "share of green tokens"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"gamma", "share of green tokens, between 0 and 1"},
     {"delta", "added to the logits of green tokens"},
     {"key", "the secret"},
     {"z_threshold", "watermarked above"},
@@ -35,11 +35,11 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::sweet_options, vocabulary, gamma, delt
                         z_threshold, repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::sweet_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"gamma", "share of green tokens"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"gamma", "share of green tokens, between 0 and 1"},
     {"delta", "added to the logits of green tokens"},
     {"key", "the secret"},
-    {"prefix", "tokens before that choose the green list"},
+    {"prefix", "tokens before that choose the green list, 1 to 65536"},
     {"entropy_threshold", "in nats; tokens of no more are neither marked nor scored"},
     {"z_threshold", "watermarked above"},
     {"repeats", "a token that comes again in the same context counts once, or every time as in published code"},
@@ -47,11 +47,11 @@ inline constexpr auto lathe::reflect::help<lathe::watermark::sweet_options> = la
 BOOST_HANA_ADAPT_STRUCT(lathe::watermark::ewd_options, vocabulary, gamma, delta, key, prefix, z_threshold, repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::ewd_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"gamma", "share of green tokens"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"gamma", "share of green tokens, between 0 and 1"},
     {"delta", "added to the logits of green tokens"},
     {"key", "the secret"},
-    {"prefix", "tokens before that choose the green list"},
+    {"prefix", "tokens before that choose the green list, 1 to 65536"},
     {"z_threshold", "watermarked above"},
     {"repeats", "a token that comes again in the same context counts once, or every time as in published code"},
 });
@@ -60,15 +60,15 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::morphmark_options, vocabulary, gamma, 
                         repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::morphmark_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"gamma", "share of green tokens"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"gamma", "share of green tokens, between 0 and 1"},
     {"growth", "how the strength grows with the green mass"},
-    {"linear_factor", "of linear growth"},
-    {"exponential_factor", "of exponential growth"},
-    {"logarithmic_factor", "of logarithmic growth"},
+    {"linear_factor", "of linear growth, above 0"},
+    {"exponential_factor", "of exponential growth, above 0"},
+    {"logarithmic_factor", "of logarithmic growth, above 0"},
     {"least_mass", "of green tokens; with less the distribution stays as it is"},
     {"key", "the secret"},
-    {"prefix", "tokens before that choose the green list"},
+    {"prefix", "tokens before that choose the green list, 1 to 65536"},
     {"hash", "what of them: their product (time), their sum, the first, or the smallest after a permutation"},
     {"ewd_seeds", "the green lists of EWD, whose detector then applies"},
     {"z_threshold", "watermarked above"},
@@ -78,10 +78,10 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::dip_options, vocabulary, gamma, alpha,
                         unscaled_z, counts_first_token);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::dip_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"gamma", "a token is green from this quantile of the permutation on"},
-    {"alpha", "of the reweighting; 0.5 is the strongest"},
-    {"prefix", "tokens of a context"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"gamma", "a token is green from this quantile of the permutation on, between 0 and 1"},
+    {"alpha", "of the reweighting, in [0, 1]; 0.5 is the strongest"},
+    {"prefix", "tokens of a context, 1 to 65536"},
     {"key", "the secret: bytes in hexadecimal"},
     {"z_threshold", "watermarked above"},
     {"repeats", "a context that comes again counts once, or every time"},
@@ -92,20 +92,20 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::unbiased_options, vocabulary, reweight
                         repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::unbiased_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
     {"reweighting", "gamma: by a permutation; delta: one token at a drawn quantile"},
-    {"prefix", "tokens of a context"},
+    {"prefix", "tokens of a context, 1 to 65536"},
     {"key", "the secret: bytes in hexadecimal"},
-    {"grid", "how many sizes of an error in the model's distribution the detector guards against"},
+    {"grid", "how many sizes of an error in the model's distribution the detector guards against, at least 1"},
     {"p_threshold", "watermarked below"},
     {"repeats", "a context that comes again counts once, or every time"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::watermark::exp_options, vocabulary, key, prefix, p_threshold, top, repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::exp_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
     {"key", "the secret"},
-    {"prefix", "tokens before that draw the numbers"},
+    {"prefix", "tokens before that draw the numbers, 1 to 65536"},
     {"p_threshold", "watermarked below"},
     {"top", "of generation: among so many most probable tokens; 0: all"},
     {"repeats", "a token that comes again in the same context counts once, or every time as in published code"},
@@ -114,11 +114,11 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::exp_gumbel_options, vocabulary, prefix
                         repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::exp_gumbel_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"prefix", "tokens before whose sum is the row of the table"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"prefix", "tokens before whose sum is the row of the table, 1 to 65536"},
     {"seed", "the secret, of the table"},
-    {"floor", "smallest number of the table"},
-    {"temperature", "of generation"},
+    {"floor", "smallest number of the table, from 0, below 1"},
+    {"temperature", "of generation, above 0"},
     {"p_threshold", "watermarked below"},
     {"repeats", "a token that comes again in the same context counts once, or every time as in published code"},
 });
@@ -126,13 +126,13 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::pf_options, vocabulary, prefix, seed, 
                         p_threshold, repeats, skips_first_scoreable, threshold_of_fewer_terms);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::pf_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
-    {"prefix", "tokens before that draw the numbers"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
+    {"prefix", "tokens before that draw the numbers, 1 to 65536"},
     {"seed", "the secret: what the hash of them begins with"},
     {"salt", "what it multiplies by"},
     {"payload", "message: token t takes number t + payload"},
-    {"temperature", "of generation"},
-    {"top_p", "of generation: the most probable tokens that make up this mass"},
+    {"temperature", "of generation, above 0"},
+    {"top_p", "of generation: the most probable tokens that make up this mass, above 0"},
     {"p_threshold", "watermarked below"},
     {"repeats", "a token that comes again in the same context counts once, or every time as in published code"},
     {"skips_first_scoreable", "as published: scores begin one token late"},
@@ -142,15 +142,15 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::synthid_options, vocabulary, keys, ngr
                         mode, leaves, temperature, score, eos, threshold, repeats);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::synthid_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
     {"keys", "the secret: one number for each layer, up to 64"},
-    {"ngram", "tokens that a value depends on, with the candidate"},
+    {"ngram", "tokens that a value depends on, with the candidate, 2 to 65536"},
     {"table_size", "of the table of bits, a power of two"},
     {"table_seed", "of the table"},
     {"history", "contexts that are remembered"},
     {"mode", "two leaves and no repeated contexts, or more leaves and every context"},
-    {"leaves", "of distortionary generation"},
-    {"temperature", "of generation"},
+    {"leaves", "of distortionary generation, at least 2"},
+    {"temperature", "of generation, above 0"},
     {"score", "mean, or weighted by layer"},
     {"eos", "the text ends before the first of these tokens"},
     {"threshold", "watermarked above"},
@@ -160,9 +160,9 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::exp_edit_options, vocabulary, key, len
                         top);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::exp_edit_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
     {"key", "the secret"},
-    {"length", "of the sequence of random numbers"},
+    {"length", "of the sequence of random numbers, 1 to 1048576"},
     {"runs", "fresh sequences that the p-value compares with"},
     {"seed", "of these"},
     {"p_threshold", "watermarked below"},
@@ -173,9 +173,9 @@ BOOST_HANA_ADAPT_STRUCT(lathe::watermark::its_edit_options, vocabulary, key, len
                         permutes_null_again);
 template <>
 inline constexpr auto lathe::reflect::help<lathe::watermark::its_edit_options> = lathe::reflect::help_table({
-    {"vocabulary", "number of tokens of the model"},
+    {"vocabulary", "number of tokens of the model, which has to be given"},
     {"key", "the secret"},
-    {"length", "of the sequence of random numbers"},
+    {"length", "of the sequence of random numbers, 1 to 1048576"},
     {"runs", "fresh sequences that the p-value compares with"},
     {"seed", "of these"},
     {"p_threshold", "watermarked at most"},
@@ -189,9 +189,9 @@ namespace reflect {
 
 /// A detector of some method.
 struct any_token_detector {
-    std::string method;
-    json options; ///< all of them
-    watermark::model_use needs;
+    std::string method;         ///< its name in token_methods()
+    json options;               ///< all of them
+    watermark::model_use needs; ///< of the language model, for every text
     /// \see watermark::detect_all
     std::function<std::vector<watermark::token_detection>(thread_pool &, std::span<watermark::token_text const>)>
         detect;
@@ -199,7 +199,8 @@ struct any_token_detector {
 
 /// A method by its name.
 struct token_method {
-    std::string_view name, summary;
+    /// What make_token_detector calls it.
+    std::string_view name, summary;                   ///< what it does, in a few words
     watermark::model_use needs;                       ///< of the language model, for detection
     std::vector<field_description> (*describe)();     ///< its options
     any_token_detector (*make)(json const & options); ///< \throws option_error

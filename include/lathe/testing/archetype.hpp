@@ -26,14 +26,15 @@ namespace testing {
 
 /// Elements alive on an archetype.
 struct memory_use {
-    std::size_t now = 0, peak = 0;
+    std::size_t now = 0, ///< in buffers that exist
+        peak = 0;        ///< the most there were at once, since the log was cleared
 };
 
 /// Memory of an archetype. It outlives its buffer, so that a use after the end is noticed and not undefined.
 template <class E> struct opaque_block {
-    std::vector<E> elements;
-    void const * owner;
-    bool alive = true;
+    std::vector<E> elements; ///< what it holds
+    void const * owner;      ///< the backend it is of
+    bool alive = true;       ///< whether its buffer exists
 };
 
 /// A position in the memory of an archetype. It can be copied, offset and made const.
@@ -48,11 +49,13 @@ template <class E> class opaque_pointer {
     opaque_pointer(std::shared_ptr<block> b, std::ptrdiff_t offset) : block_(std::move(b)), offset_(offset) {}
 
 public:
-    using element_type = E;
+    using element_type = E; ///< as lathe::pointee reads it
+    /// To memory that can be written, as to memory to be read.
     template <class U>
         requires std::is_const_v<E> && std::same_as<U, std::remove_const_t<E>>
     opaque_pointer(opaque_pointer<U> p) : block_(std::move(p.block_)), offset_(p.offset_) {}
 
+    /// n elements on; may lie outside its buffer as long as nothing is done there.
     friend opaque_pointer operator+(opaque_pointer p, std::ptrdiff_t n) { return {std::move(p.block_), p.offset_ + n}; }
     E & operator*() const = delete;
     E & operator[](std::ptrdiff_t) const = delete;
@@ -61,6 +64,7 @@ public:
 
 /// The archetype's side of its pointers.
 struct opaque_memory {
+    /// The position of element 0.
     template <class E> static opaque_pointer<E> begin(std::shared_ptr<opaque_block<E>> const & b) { return {b, 0}; }
     /// For the interpreter; the range was checked before.
     template <class E> static E & at(opaque_pointer<E> const & p, std::size_t i) {
@@ -104,8 +108,8 @@ template <floor F, real T = float, bool StorageOperands = false> class archetype
     std::shared_ptr<memory_use> memory_ = std::make_shared<memory_use>();
 
 public:
-    static constexpr bool storage_operands = StorageOperands;
-    template <class E> using pointer = opaque_pointer<E>;
+    static constexpr bool storage_operands = StorageOperands; ///< what has_storage_operands asks for
+    template <class E> using pointer = opaque_pointer<E>;     ///< cannot be looked through
 
     /// Owns n elements.
     template <class E> class buffer {
@@ -120,7 +124,9 @@ public:
         }
 
     public:
+        /// The other owns nothing afterwards.
         buffer(buffer &&) noexcept = default;
+        /// The two change places: what this owned ends with the other.
         buffer & operator=(buffer && other) noexcept {
             std::swap(block_, other.block_);
             std::swap(memory_, other.memory_);
@@ -132,6 +138,7 @@ public:
                 block_->alive = false;
             }
         }
+        /// All of it; the view is good as long as the buffer is.
         [[nodiscard]] view_of<E> view() { return {opaque_memory::begin(block_), block_->elements.size()}; }
     };
 
@@ -149,7 +156,9 @@ public:
     }
     /// How often the host had to wait: download, sync, dot, reduce.
     [[nodiscard]] std::size_t host_syncs() const noexcept { return host_syncs_; }
+    /// Elements in buffers at present, and the most since the log was cleared.
     [[nodiscard]] memory_use memory() const noexcept { return *memory_; }
+    /// The log is empty, no synchronisation is counted, and the peak is what there is at present.
     void clear_log() {
         log_.clear();
         host_syncs_ = 0;
@@ -158,6 +167,7 @@ public:
 
     // ---- storage
 
+    /// n elements: NaN, or bytes of 0xff.
     template <class E>
         requires is_element<E>
     [[nodiscard]] buffer<E> allocate(std::size_t n) {
@@ -167,6 +177,9 @@ public:
         else
             return buffer<E>(this, n, std::byte{0xff}, memory_);
     }
+    /// Copies element by element. \throws shape_error if the extents differ; std::logic_error for what reaches outside
+    /// its buffer
+    ///@{
     template <class E>
         requires is_element<E>
     void upload(std::span<E const> s, view_of<E> y) {
@@ -186,6 +199,8 @@ public:
         for (std::size_t i = 0; i != x.n; ++i)
             d[i] = opaque_memory::at(x.data, i);
     }
+    ///@}
+    /// There is nothing to wait for, but it counts.
     void sync() {
         log_.push_back("sync");
         ++host_syncs_;
@@ -193,6 +208,8 @@ public:
 
     // ---- vector_space, inner_product_space: members here, kernels from elementwise on
 
+    /// Element by element. \throws std::logic_error for what reaches outside its buffer
+    ///@{
     template <std::same_as<T> U>
     void fill(U a, view_of<U> y)
         requires(F == floor::vector_space || F == floor::inner_product_space)
@@ -229,9 +246,12 @@ public:
         add_blocks(ops::kernels::dot, std::span<double>{total}, x, y);
         return static_cast<U>(total[0]);
     }
+    ///@}
 
     // ---- elementwise
 
+    /// By testing::reference. \throws std::logic_error for what reaches outside its buffer
+    ///@{
     template <std::same_as<T> U, class Kernel, class... Outs, class... Ins>
         requires(F >= floor::elementwise && (is_output<Outs>::value && ...) && (is_input<Ins>::value && ...))
     void map(Kernel const & kernel, std::tuple<Outs...> const & outs, Ins const &... ins) {
@@ -247,9 +267,11 @@ public:
         (expect_inside(ins), ...);
         add_blocks(kernel, totals, ins...);
     }
+    ///@}
 
     // ---- matrix_space
 
+    /// By testing::reference, in double. \throws std::logic_error for what reaches outside its buffer
     template <std::same_as<T> U>
     void gemm(op oa, op ob, U a, matrix_of<U const> A, matrix_of<U const> B, U b, matrix_of<U> C)
         requires(F >= floor::matrix_space)

@@ -7,11 +7,10 @@
 /// Laws of a floor are asked of backends that model it. What they demand beyond core/backend.hpp:
 /// - Memory: an operation writes its outputs and nothing beside them, wherever they begin.
 /// - Kernels: + - * and comparisons are exact (a product may be fused into a sum); / and sqrt are within 3 ulp, exp and
-/// log
-///   within 4, pow within 16; abs, rint, select, min, max, sign are exact. NaN and infinity stay at their element.
+///   log within 4, pow within 16; abs, rint, select, min, max, sign are exact. NaN and infinity stay at their element.
 /// - Sums: |error| <= 32 eps sum |terms| to 2^24 terms, for double 32 eps + 2^-15 eps a term (sums of blocks are added
-/// in
-///   double); the same bits each time, and for any way to cut a long operand into calls at multiples of 4096 elements.
+///   in double); the same bits each time, and for any way to cut a long operand into calls at multiples of 4096
+///   elements.
 /// - Products: |error| <= (k + 8) eps (|a| |A| |B| + |b| |C|) over k terms.
 /// - Storage elements are widened exactly and rounded once, to nearest even, at any alignment.
 #include <lathe/core/ops.hpp>
@@ -27,11 +26,12 @@ namespace testing {
 
 /// One law, asked.
 struct check {
-    std::string name; ///< "map: math functions"
-    bool passed;
+    std::string name;   ///< "map: math functions"
+    bool passed;        ///< whether it holds, as far as it was asked
     std::string detail; ///< the first counterexample
 };
 
+/// What the laws are asked with.
 struct conformance_options {
     /// Lengths the laws are asked at: around the packets, blocks and tasks of common implementations.
     std::vector<std::size_t> sizes{0,   1,    2,    3,    15,   16,    17,    31,    511,  512,
@@ -40,34 +40,44 @@ struct conformance_options {
     bool large = false;
     /// False for a device that flushes subnormal numbers to zero.
     bool subnormals = true;
-    std::uint64_t seed = 20;
+    std::uint64_t seed = 20; ///< of the operands
 };
 
 /// Kernels the laws are asked with.
 namespace kernels {
+/// Four values of two elements.
 inline constexpr auto arithmetic = [](auto const & x, auto const & y) { return std::array{x + y, x - y, x * y, -x}; };
-inline constexpr auto quotient = [](auto const & x, auto const & y) { return x / y; };
+inline constexpr auto quotient = [](auto const & x, auto const & y) { return x / y; }; ///< x / y
+/// Functions of one element.
 inline constexpr auto functions = [](auto const & x) {
     return std::array{math::abs(x), math::sqrt(x), math::exp(x), math::log(x), math::rint(x), math::sign(x)};
 };
+/// x to the power of a number.
 inline constexpr auto power = [](auto const & x, auto const & exponent) { return math::pow(x, exponent); };
+/// min, max, and choices by conditions that are joined and negated.
 inline constexpr auto choices = [](auto const & x, auto const & y) {
     return std::array{math::min(x, y), math::max(x, y), math::select(math::is_nan(x), y, x),
                       math::select(x < y && !(x == y), x, y), math::select(x <= y || x != x, x, y)};
 };
+/// One of two numbers, by each of the six comparisons.
 inline constexpr auto comparisons = [](auto const & x, auto const & y, auto const & yes, auto const & no) {
     return std::array{math::select(x < y, yes, no),  math::select(x <= y, yes, no), math::select(x > y, yes, no),
                       math::select(x >= y, yes, no), math::select(x == y, yes, no), math::select(x != y, yes, no)};
 };
+/// Numbers that are written in the kernel.
 inline constexpr auto literals = [](auto const & x) { return 0.5 * x + 3; };
+/// From x towards y, by a number.
 inline constexpr auto interpolate = [](auto const & x, auto const & y, auto const & t) { return x + t * (y - x); };
+/// Two outputs, which may be the inputs.
 inline constexpr auto swap = [](auto const & x, auto const & y) { return std::array{y, x}; };
+/// A list of vectors, weighted by a list of numbers, on top of x.
 inline constexpr auto weighted_sum = [](auto const & x, auto const & ys, auto const & weights) {
     auto sum = x;
     for (std::size_t k = 0; k != ys.size(); ++k)
         sum = sum + weights[k] * ys[k];
     return sum;
 };
+/// Sums of which one gets two terms an element, and one, number 3, none.
 inline constexpr auto moments = [](auto & sums, auto const & x, auto const & y) {
     sums.add(0, x);
     sums.add(1, x * y);
@@ -75,17 +85,20 @@ inline constexpr auto moments = [](auto & sums, auto const & x, auto const & y) 
     sums.add(2, math::abs(y));
     sums.add(4, x * x);
 };
+/// The sum of each vector of a list, times a number; behind these, the weighted sum of all.
 inline constexpr auto weighted_total = [](auto & sums, auto const & xs, auto const & weights, auto const & scale) {
     for (std::size_t k = 0; k != xs.size(); ++k) {
         sums.add(k, scale * xs[k]);
         sums.add(xs.size(), weights[k] * xs[k]);
     }
 };
+/// <x, y>, <x, x> and <y, y>.
 inline constexpr auto product_and_squares = [](auto & sums, auto const & x, auto const & y) {
     sums.add(0, x * y);
     sums.add(1, x * x);
     sums.add(2, y * y);
 };
+/// Two values and two sums at once: x up to a bound, and what is beyond; how much that is, and how often.
 inline constexpr auto clamp_and_count = [](auto & sums, auto const & x, auto const & bound) {
     auto const y = math::min(x, bound);
     sums.add(0, x - y);
@@ -117,8 +130,10 @@ class conformance_suite {
     };
 
 public:
+    /// Refers to both.
     conformance_suite(B & be, conformance_options const & options) : be_(be), options_(options) {}
 
+    /// Asks all laws of the floors that B models, one check each. Once only: the checks are handed over.
     std::vector<check> run() {
         ask("storage: what is uploaded is downloaded", &conformance_suite::round_trip);
         ask("storage: upload is done with the host's memory", &conformance_suite::upload_returns_late);

@@ -12,6 +12,8 @@ namespace testing {
 
 /// One function for each requirement, on whether it is met: a diagnostic is about the message alone.
 namespace write {
+/// Whether it is there: the program is compiled then, and else the compiler says what to write.
+///@{
 template <bool met> consteval bool scalar() {
     static_assert(met, "lathe: T has to be float or double");
     return met;
@@ -84,20 +86,30 @@ template <bool met> consteval bool gemm() {
                   "b, mat_view<pointer<T>> C)`, which does not read C where b is 0");
     return met;
 }
+///@}
 } // namespace write
 
+/// pointer<T> and pointer<T const> are positions in memory, and the first converts to the second.
 template <class B, class T>
 concept has_pointer = device_pointer<pointer_t<B, T>> && device_pointer<pointer_t<B, T const>>
                       && std::convertible_to<pointer_t<B, T>, pointer_t<B, T const>>;
+/// buffer<T> can be moved.
 template <class B, class T>
 concept has_buffer = std::movable<buffer_t<B, T>>;
+/// A buffer gives its elements as a vector.
 template <class B, class T>
 concept has_view = requires(buffer_t<B, T> & b) {
     { b.view() } -> std::same_as<vec<B, T>>;
 };
 
 /// The floors of core/backend.hpp, each above the one before.
-enum class floor : unsigned char { storage, vector_space, inner_product_space, elementwise, matrix_space };
+enum class floor : unsigned char {
+    storage,             ///< memory
+    vector_space,        ///< fill, copy, scale, axpy
+    inner_product_space, ///< and dot
+    elementwise,         ///< and kernels: map, reduce
+    matrix_space         ///< and gemm
+};
 
 /// Always true: what is missing is an error of its own.
 template <class B, class T, floor F> consteval bool explain() {

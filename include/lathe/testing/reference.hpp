@@ -16,19 +16,23 @@ namespace testing {
 
 /// How the interpreter reaches elements. Memory that has no plain pointers brings a class with this one function.
 struct plain_access {
+    /// Element i from p on.
     template <class E> static E & at(E * p, std::size_t i) { return p[i]; }
 };
 
 /// A sum that keeps what rounding took from it (Knuth's two-sum), so that its error does not grow with the number of
 /// terms.
 struct compensated_sum {
-    long double sum = 0, rest = 0;
+    long double sum = 0, ///< of the terms, rounded each time
+        rest = 0;        ///< what rounding took
+    /// Adds a term.
     compensated_sum & operator+=(long double x) {
         auto const s = sum + x, part = s - sum;
         rest += (sum - (s - part)) + (x - part);
         sum = s;
         return *this;
     }
+    /// The sum and what was taken, together.
     [[nodiscard]] long double value() const noexcept { return sum + rest; }
 };
 
@@ -38,18 +42,22 @@ template <class Value, class Access = plain_access>
 struct reference {
     /// What a kernel sees of a list: numbers by index.
     template <class Operand> struct elements {
-        std::span<Operand const> items;
-        std::size_t i;
+        std::span<Operand const> items; ///< of the list
+        std::size_t i;                  ///< which element
+        /// Operands in the list.
         [[nodiscard]] std::size_t size() const noexcept { return items.size(); }
+        /// Element i of operand k.
         [[nodiscard]] Value operator[](std::size_t k) const { return at(items[k], i); }
     };
     /// What a reducing kernel adds to.
     template <class Sum> struct accumulators {
-        std::span<Sum> totals;
+        std::span<Sum> totals; ///< the caller's
+        /// totals[k] += x
         template <class X> void add(std::size_t k, X const & x) { totals[k] += static_cast<Value>(x); }
     };
 
     /// Element i of an operand (core/kernel.hpp), as a kernel sees it.
+    ///@{
     template <class P> static Value at(vec_view<P> const & v, std::size_t i) {
         return static_cast<Value>(Access::at(v.data, i));
     }
@@ -71,8 +79,10 @@ struct reference {
     template <class Operand> static elements<Operand> at(list<Operand> const & l, std::size_t i) {
         return {l.items, i};
     }
+    ///@}
 
     /// Rounds x to the element type, once.
+    ///@{
     template <class P> static void put(vec_view<P> const & v, std::size_t i, Value x) {
         Access::at(v.data, i) = static_cast<typename vec_view<P>::element_type>(x);
     }
@@ -86,6 +96,7 @@ struct reference {
                 Access::at(v.data, i * sizeof s + b) = bytes[b];
         });
     }
+    ///@}
 
     /// out[i] = kernel(in[i]...) in ascending order of i; several outputs take the elements of the array it returns.
     template <class Kernel, class... Outs, class... Ins>

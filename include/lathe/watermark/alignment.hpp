@@ -32,7 +32,7 @@ template <class Cost> double alignment_cost(std::size_t k, double gap, Cost cons
 }
 /// The cheapest place of a text on a sequence.
 struct alignment {
-    double cost;
+    double cost;       ///< of the tokens on their numbers, and of gaps
     std::size_t start; ///< the number of the sequence that it begins at; the first of several
 };
 /// The least alignment_cost of k tokens over all starts on a cyclic sequence of `length` numbers, where cost(i, r) is
@@ -47,15 +47,16 @@ template <class Cost> alignment best_alignment(std::size_t k, std::size_t length
     return best;
 }
 
+/// Options of exp_edit_detector and its sampler.
 struct exp_edit_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    std::uint32_t key = 42;
-    std::size_t length = 256;  ///< of the sequence (n)
-    std::size_t runs = 100;    ///< fresh sequences for the p-value
-    std::uint64_t seed = 0;    ///< of the fresh ones
-    double p_threshold = 0.01; ///< watermarked below
-    std::size_t start = 0;     ///< of generation: which number the first token takes
-    std::size_t top = 0;       ///< sample among so many most probable tokens; 0: all
+    std::uint32_t key = 42;       ///< seed of the sequence
+    std::size_t length = 256;     ///< of the sequence (n)
+    std::size_t runs = 100;       ///< fresh sequences for the p-value
+    std::uint64_t seed = 0;       ///< of the fresh ones
+    double p_threshold = 0.01;    ///< watermarked below
+    std::size_t start = 0;        ///< of generation: which number the first token takes
+    std::size_t top = 0;          ///< sample among so many most probable tokens; 0: all
 };
 
 /// The score is minus the least cost with cost ln(1 - xi) and gaps for nothing. The sequence is n rows of V numbers of
@@ -66,7 +67,7 @@ class exp_edit_detector {
     exp_edit_options options_;
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit exp_edit_detector(exp_edit_options const & o) : options_{o} {
         expects_vocabulary(o.vocabulary);
@@ -138,35 +139,33 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row, xi(options_.vocabulary);
+        std::vector<double> xi(options_.vocabulary);
         std::vector<std::uint32_t> words(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, 0,
+                                [&](std::size_t i, std::vector<double> & row) {
             auto const turn = (options_.start + contexts[i].tokens.size() - contexts[i].prompt) % options_.length;
             random::mersenne_twister engine(options_.key);
             engine.discard(std::uint64_t{turn} * options_.vocabulary);
             engine.fill(words);
             std::ranges::transform(words, xi.begin(),
                                    [](std::uint32_t w) { return random::markllm_mersenne::uniform(w); });
-            download_row<T>(be, logits, i, row);
             host::softmax(std::span{row});
-            chosen[i] = exponential_choice(std::span<double const>{row}, std::span<double const>{xi}, options_.top);
-        }
-        return chosen;
+            return exponential_choice(std::span<double const>{row}, std::span<double const>{xi}, options_.top);
+        });
     }
 };
 
 // ---- ITS-Edit -------------------------------------------------------------------------------------------------------
 
+/// Options of its_edit_detector and its sampler.
 struct its_edit_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    std::uint64_t key = 42;
-    std::size_t length = 256;  ///< of the sequence (n)
-    std::size_t runs = 500;    ///< fresh sequences for the p-value
-    std::uint64_t seed = 0;    ///< of the fresh ones
-    double p_threshold = 0.01; ///< watermarked at most
-    std::size_t start = 0;     ///< of generation: which number the first token takes
+    std::uint64_t key = 42;       ///< its_key::seed_of(key) is the seed of the sequence
+    std::size_t length = 256;     ///< of the sequence (n)
+    std::size_t runs = 500;       ///< fresh sequences for the p-value
+    std::uint64_t seed = 0;       ///< of the fresh ones
+    double p_threshold = 0.01;    ///< watermarked at most
+    std::size_t start = 0;        ///< of generation: which number the first token takes
     /// MarkLLM: null runs permute the tokens of the run before once more, draw from torch's global stream after the
     /// key, and p is a share of runs that may be 0.
     bool permutes_null_again = false;
@@ -174,9 +173,12 @@ struct its_edit_options {
 
 /// One permutation of the vocabulary and a sequence of uniform numbers, from torch's generator.
 struct its_key {
-    std::vector<std::uint32_t> permutation, rank; ///< rank[permutation[i]] = i
-    std::vector<float> xi;
+    std::vector<std::uint32_t> permutation, ///< torch.randperm(V)
+        rank;                               ///< rank[permutation[i]] = i
+    std::vector<float> xi;                  ///< the sequence, in [0, 1)
 
+    /// Draws both. \param seed of torch's generator, which gives the permutation and then the sequence \param length of
+    /// the sequence
     its_key(std::uint64_t seed, std::uint32_t vocabulary, std::size_t length)
         : permutation(vocabulary), rank(vocabulary), xi(length) {
         random::torch_generator g(seed);
@@ -206,7 +208,7 @@ class its_edit_detector {
     }
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit its_edit_detector(its_edit_options const & o) : options_{o} {
         expects_vocabulary(o.vocabulary);
@@ -272,25 +274,23 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, 0,
+                                [&](std::size_t i, std::vector<double> & row) {
             auto const turn = (options_.start + contexts[i].tokens.size() - contexts[i].prompt) % options_.length;
-            download_row<T>(be, logits, i, row);
             host::softmax(std::span{row});
             double const u = key_.xi[turn];
             double sum = 0;
+            std::optional<token> chosen;
             for (auto const t : key_.permutation) {
                 if (row[t] > 0) {
                     sum += row[t];
-                    chosen[i] = t; // rounding may leave the sum below u
+                    chosen = t; // rounding may leave the sum below u
                 }
-                if (sum >= u && chosen[i])
+                if (sum >= u && chosen)
                     break;
             }
-        }
-        return chosen;
+            return chosen;
+        });
     }
 };
 

@@ -23,8 +23,11 @@ inline void expects_rate(double rate) {
     expects_option(rate >= 0 && rate <= 1, "rate", std::to_string(rate), "a number from 0 to 1");
 }
 
+/// Purposes of the uniform streams of one seed.
 namespace purposes {
-inline constexpr std::uint32_t deletion = 0x64656c00, swap = 0x73776100, mixing = 0x6d697800; // of uniform streams
+inline constexpr std::uint32_t deletion = 0x64656c00, ///< of surviving
+    swap = 0x73776100,                                ///< of swapped
+    mixing = 0x6d697800;                              ///< of copy_pasted
 } // namespace purposes
 
 /// Positions that survive when each of `count` is deleted with probability `rate`, in order; all of them may go.
@@ -57,10 +60,12 @@ inline std::vector<std::size_t> swapped(std::size_t count, double rate, std::uin
 
 /// A position of the attacked list, or of the other one.
 struct mixed_position {
-    bool from_other = false;
-    std::size_t position = 0;
+    bool from_other = false;  ///< else of the attacked list
+    std::size_t position = 0; ///< in that list
+    /// Whether both are the same element of the same list.
     bool operator==(mixed_position const &) const = default;
 };
+/// Options of copy_pasted.
 struct copy_paste_options {
     double rate = 0.5;      ///< share of the result that comes from the other list; below 1
     std::size_t pieces = 3; ///< that the attacked list is cut into; at least 1

@@ -19,6 +19,7 @@ public:
         : clusters_{clusters}, single_(clusters), first_(clusters), pairs_(clusters * clusters) {
         expects_option(clusters != 0 && clusters <= most_clusters, "clusters", std::to_string(clusters), "1 to 65535");
     }
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
     /// How often each rank was seen.
     [[nodiscard]] std::span<double const> counts() const noexcept { return single_; }
@@ -36,6 +37,7 @@ public:
                 ++pairs_[(static_cast<std::size_t>(ranks[i - 1]) - 1) * clusters_ + r];
         }
     }
+    /// Ranks of one text, in order. \throws shape_error for a rank that is not from 1 to K
     template <std::integral I> void add(std::vector<I> const & ranks) { add(std::span<I const>{ranks}); }
 
     /// Independent ranks, as often as they were seen, each seen `prior` times more. \throws option_error if there is
@@ -138,6 +140,7 @@ public:
     }
 };
 
+/// Options of sequential_evidence.
 struct sequential_options {
     /// Bets: how far the probability of a hit is thought to be from that under the null towards 1. The evidence is the
     /// mean over them. Each above 0 and below 1.
@@ -181,6 +184,7 @@ public:
     }
     /// The evidence now: an e-value.
     [[nodiscard]] double value() const { return std::exp(log_value_); }
+    /// The natural logarithm of the evidence now, which does not overflow.
     [[nodiscard]] double log_value() const noexcept { return log_value_; }
     /// A p-value that holds at whatever time one stops: 1 / the largest evidence so far.
     [[nodiscard]] double p_value() const { return std::exp(-largest_); }

@@ -11,15 +11,17 @@ namespace watermark {
 
 /// A sentence as CoheMark sees it: clusters from the first rank on.
 struct order_code {
-    std::span<std::uint16_t const> order;
-    double confidence; ///< the largest membership less the second
+    std::span<std::uint16_t const> order; ///< a view of K clusters
+    double confidence;                    ///< the largest membership less the second
 };
 /// Orders of many sentences.
 struct order_codes {
-    std::size_t clusters = 0;
+    std::size_t clusters = 0;          ///< K
     std::vector<std::uint16_t> orders; ///< sentence by sentence
-    std::vector<double> confidences;
+    std::vector<double> confidences;   ///< of every sentence
+    /// Sentences.
     [[nodiscard]] std::size_t size() const noexcept { return confidences.size(); }
+    /// The code of sentence i, a view. \pre i < size()
     [[nodiscard]] order_code operator[](std::size_t i) const {
         return {std::span{orders}.subspan(i * clusters, clusters), confidences[i]};
     }
@@ -43,9 +45,13 @@ public:
             if (!std::isfinite(c)) [[unlikely]]
                 throw non_finite_error{"cohemark: a centre is not finite"};
     }
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
+    /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
+    /// clusters x dimensions
     [[nodiscard]] std::span<double const> centres() const noexcept { return centres_; }
+    /// m of the memberships.
     [[nodiscard]] double fuzzifier() const noexcept { return rule_.fuzzifier(); }
 
     /// The orders of the rows. Distances are computed in T and memberships in double; where two neighbours in an order
@@ -111,15 +117,16 @@ public:
 
 /// What the authors' code does where it departs from a rule for any number of clusters.
 enum class cohemark_conformance : unsigned char {
-    none,
+    none,   ///< the rule of the options, or the default one
     authors ///< unless K is 8, ranks 1 and 3 for ever; their detector then gives no score
 };
 
+/// Options of cohemark.
 struct cohemark_options {
     double fuzzifier = 1.1;          ///< the authors also have 1.055
     std::optional<rank_rule> rule{}; ///< else the default for that many clusters, which is the published one for 8
     std::size_t relief_trials = 100; ///< candidates that a sentence in relief may take; the budget stays there
-    cohemark_conformance conformance = cohemark_conformance::none;
+    cohemark_conformance conformance = cohemark_conformance::none; ///< authors: see there; then no `rule` may be given
 };
 
 /// CoheMark as a partition. The state is the streak count of `rank_automaton`.
@@ -138,8 +145,11 @@ class cohemark {
     }
 
 public:
+    /// Codes of many sentences.
     using codes = order_codes;
+    /// The code of a sentence.
     using code = order_code;
+    /// The streak count.
     using state = rank_automaton::state;
 
     /// `centres` is clusters x dimensions. \throws shape_error, option_error, non_finite_error
@@ -147,9 +157,13 @@ public:
         : orders_(centres, clusters, options.fuzzifier), options_(options),
           automaton_(rule_of(options, clusters), clusters) {}
 
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return orders_.clusters(); }
+    /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return orders_.dimensions(); }
+    /// As given.
     [[nodiscard]] cohemark_options const & options() const noexcept { return options_; }
+    /// The rule that is in force.
     [[nodiscard]] rank_automaton const & automaton() const noexcept { return automaton_; }
     /// Whether the authors' detector gives a score: K is 8, or nobody asked for their behaviour.
     [[nodiscard]] bool scores() const noexcept {
@@ -162,23 +176,33 @@ public:
         return orders_.encode<T>(be, rows);
     }
 
+    /// The count 0: primary mode.
     [[nodiscard]] state start() const noexcept { return 0; }
+    /// Whether the rank of the current sentence is green in this state.
     [[nodiscard]] bool admits(code const & previous, code const & current, state s) const {
         return automaton_.hit(rank(previous, current), s);
     }
+    /// 1 if it is admitted, else 0.
     [[nodiscard]] double evidence(code const & previous, code const & current, state s) const {
         return admits(previous, current, s) ? 1 : 0;
     }
+    /// The state after a sentence of that rank.
     [[nodiscard]] state advance(code const & previous, code const & current, state s) const {
         return automaton_.next(rank(previous, current), s);
     }
+    /// The largest membership less the second.
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
+    /// The cluster of the first rank.
     [[nodiscard]] std::uint64_t region(code const & c) const { return c.order[0]; }
+    /// Of the current sentence's cluster in the order of the sentence before, from 1 on.
     [[nodiscard]] std::size_t rank(code const & previous, code const & current) const {
         return rank_in(previous.order, current.order[0]);
     }
+    /// 1 in relief, else 0.
     [[nodiscard]] std::uint32_t mode(state s) const noexcept { return automaton_.in_relief(s) ? 1 : 0; }
+    /// The streak count.
     [[nodiscard]] std::size_t count(state s) const noexcept { return s; }
+    /// relief_trials in relief, else none beyond the budget.
     [[nodiscard]] std::size_t trials_wanted(state s) const noexcept {
         return automaton_.in_relief(s) ? options_.relief_trials : 0;
     }
@@ -198,10 +222,11 @@ enum class keyed_input : unsigned char {
     position          ///< the cluster before and the position: an input for each sentence; lost behind a deletion
 };
 
+/// Options of keyed_cohemark.
 struct keyed_cohemark_options {
-    std::uint64_t key = 0;
-    keyed_input input = keyed_input::previous_cluster;
-    double fuzzifier = 1.1;
+    std::uint64_t key = 0;                             ///< of the pseudo-random function
+    keyed_input input = keyed_input::previous_cluster; ///< what it is a function of beside the key
+    double fuzzifier = 1.1;                            ///< m of the memberships
     std::optional<rank_rule> rule{}; ///< how many ranks are green in which mode; which they are the key says
     std::size_t relief_trials = 100; ///< \see cohemark_options
 };
@@ -245,12 +270,14 @@ class keyed_cohemark {
     rank_automaton automaton_;
 
 public:
+    /// Codes of many sentences.
     using codes = order_codes;
+    /// The code of a sentence.
     using code = order_code;
     /// The streak count, and the position of the sentence after the prompt.
     struct state {
-        rank_automaton::state count = 0;
-        std::size_t position = 0;
+        rank_automaton::state count = 0; ///< of the streak
+        std::size_t position = 0;        ///< sentences since the prompt
         friend bool operator==(state const &, state const &) = default;
     };
 
@@ -259,9 +286,13 @@ public:
         : orders_(centres, clusters, options.fuzzifier), options_(options),
           automaton_(options.rule ? *options.rule : default_rank_rule(clusters), clusters) {}
 
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return orders_.clusters(); }
+    /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return orders_.dimensions(); }
+    /// As given.
     [[nodiscard]] keyed_cohemark_options const & options() const noexcept { return options_; }
+    /// The rule that is in force; which ranks are green is the key's to say.
     [[nodiscard]] rank_automaton const & automaton() const noexcept { return automaton_; }
     /// \see membership_orders::encode
     template <real T, class B>
@@ -301,10 +332,13 @@ public:
         return green;
     }
 
+    /// The count 0, right after the prompt.
     [[nodiscard]] state start() const noexcept { return {}; }
+    /// Whether the rank of the current sentence is one of green_ranks().
     [[nodiscard]] bool admits(code const & previous, code const & current, state const & s) const {
         return std::ranges::binary_search(green_ranks(previous, s), rank(previous, current));
     }
+    /// 1 if it is admitted, else 0.
     [[nodiscard]] double evidence(code const & previous, code const & current, state const & s) const {
         return admits(previous, current, s) ? 1 : 0;
     }
@@ -312,16 +346,23 @@ public:
     [[nodiscard]] state advance(code const & previous, code const & current, state const & s) const {
         return {automaton_.next(rank(previous, current), s.count), s.position + 1};
     }
+    /// The largest membership less the second.
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
+    /// The cluster of the first rank.
     [[nodiscard]] std::uint64_t region(code const & c) const { return c.order[0]; }
+    /// Of the current sentence's cluster in the order of the sentence before, from 1 on.
     [[nodiscard]] std::size_t rank(code const & previous, code const & current) const {
         return rank_in(previous.order, current.order[0]);
     }
+    /// 1 in relief, else 0.
     [[nodiscard]] std::uint32_t mode(state const & s) const noexcept { return automaton_.in_relief(s.count) ? 1 : 0; }
+    /// The streak count.
     [[nodiscard]] std::size_t count(state const & s) const noexcept { return s.count; }
+    /// relief_trials in relief, else none beyond the budget.
     [[nodiscard]] std::size_t trials_wanted(state const & s) const noexcept {
         return automaton_.in_relief(s.count) ? options_.relief_trials : 0;
     }
+    /// Less, the later a green cluster comes in the candidate's own order.
     [[nodiscard]] double preference(code const & previous, code const & current, state const & s) const {
         auto const green = green_ranks(previous, s);
         for (std::size_t r = 0; r != current.order.size(); ++r)

@@ -22,12 +22,13 @@ enum class repeated_draws : unsigned char {
     once     ///< the first counts; what the law of keyed partitions is exact for
 };
 
+/// Options of detect, for all documents alike.
 struct detection_options {
-    decision decide_by = decision::ratio;
-    double threshold = 0.9;
-    std::size_t prompt_sentences = 1; ///< at the start of a document, that are not scored; the last is judged by
-    repeated_draws repeats = repeated_draws::counted;
-    bool evidence = true; ///< keep what each sentence says
+    decision decide_by = decision::ratio; ///< what is held against the threshold
+    double threshold = 0.9;               ///< of the ratio, the z-score or the p-value
+    std::size_t prompt_sentences = 1;     ///< at the start of a document, that are not scored; the last is judged by
+    repeated_draws repeats = repeated_draws::counted; ///< `once` is for partitions with a key
+    bool evidence = true;                             ///< keep what each sentence says
 };
 
 /// What one sentence says.
@@ -35,9 +36,10 @@ struct sentence_evidence {
     bool scored = false;   ///< not of the prompt, and no repeated draw
     double evidence = 0;   ///< in [0, 1]; 1 is a hit
     double confidence = 0; ///< of its code
-    step_facts step;
+    step_facts step;       ///< what the partition says of it
 };
 
+/// What a document scores.
 struct document_score {
     std::size_t sentences = 0;                               ///< of the document
     std::size_t scored = 0;                                  ///< of them
@@ -47,11 +49,12 @@ struct document_score {
     bool watermarked = false; ///< never where nothing was scored
 };
 
+/// What detect gives.
 struct detection_result {
     detection_options options;                       ///< echoed
     lathe::status status = lathe::status::converged; ///< or stopped: then documents after the last are not scored
-    std::vector<document_score> documents;
-    std::vector<sentence_evidence> sentences; ///< one for each row of the embeddings, if asked for
+    std::vector<document_score> documents;           ///< in the order of the offsets
+    std::vector<sentence_evidence> sentences;        ///< one for each row of the embeddings, if asked for
 };
 
 /// The sentences of document i are rows [offsets[i], offsets[i + 1]). \throws shape_error unless offsets begin with 0,

@@ -57,13 +57,14 @@ std::optional<token> exponential_choice(std::span<double const> p, std::span<Uni
 
 // ---- EXP ------------------------------------------------------------------------------------------------------------
 
+/// Options of exp_detector and its sampler.
 struct exp_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    std::uint64_t key = published_key;
-    std::size_t prefix = 4;    ///< tokens before that draw the numbers (h)
-    double p_threshold = 1e-4; ///< watermarked below
-    std::size_t top = 0;       ///< sample among so many most probable tokens; 0: all
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
+    std::uint64_t key = published_key;                     ///< factor of the seeds
+    std::size_t prefix = 4;                                ///< tokens before that draw the numbers (h)
+    double p_threshold = 1e-4;                             ///< watermarked below
+    std::size_t top = 0;                                   ///< sample among so many most probable tokens; 0: all
+    watermark::repeats repeats = watermark::repeats::once; ///< of pairs of seed and token
 };
 
 /// The sum of -ln(1 - r) of the tokens, which is their evidence. The seed, a product modulo V, takes few values (a
@@ -74,7 +75,7 @@ class exp_detector {
     product_seeds seeds_;
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit exp_detector(exp_options const & o) : options_{o}, seeds_(o.vocabulary, o.key, o.prefix) {}
     /// Time of a token: the words of the stream before it, at half a nanosecond. \throws option_error for a token
@@ -106,31 +107,27 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
         std::vector<float> r(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i)
-            if (contexts[i].tokens.size() >= options_.prefix) {
-                download_row<T>(be, logits, i, row);
-                host::softmax(std::span{row});
-                random::torch_generator(seeds_(contexts[i].tokens)).uniform(r);
-                chosen[i] = exponential_choice(std::span<double const>{row}, std::span<float const>{r}, options_.top);
-            }
-        return chosen;
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, options_.prefix,
+                                [&](std::size_t i, std::vector<double> & row) {
+            host::softmax(std::span{row});
+            random::torch_generator(seeds_(contexts[i].tokens)).uniform(r);
+            return exponential_choice(std::span<double const>{row}, std::span<float const>{r}, options_.top);
+        });
     }
 };
 
 // ---- EXP-Gumbel -----------------------------------------------------------------------------------------------------
 
+/// Options of exp_gumbel_detector and its sampler.
 struct exp_gumbel_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    std::size_t prefix = 2;       ///< tokens before whose sum is the row of the table (h)
-    std::uint64_t seed = 42;      ///< of the table
-    double floor = 1e-20;         ///< of its numbers
-    double temperature = 1;       ///< of the sampler
-    double p_threshold = 1e-4;    ///< watermarked below
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
+    std::size_t prefix = 2;                                ///< tokens before whose sum is the row of the table (h)
+    std::uint64_t seed = 42;                               ///< of the table
+    double floor = 1e-20;                                  ///< of its numbers
+    double temperature = 1;                                ///< of the sampler
+    double p_threshold = 1e-4;                             ///< watermarked below
+    watermark::repeats repeats = watermark::repeats::once; ///< of a number of the table
 };
 
 /// \throws option_error, of a table with more numbers than 64 bits count too
@@ -162,7 +159,7 @@ class exp_gumbel_detector {
     }
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit exp_gumbel_detector(exp_gumbel_options const & o)
         : options_{o}, words_(static_cast<std::uint32_t>(o.seed)) {
@@ -173,6 +170,8 @@ public:
         serial_executor e;
         return std::move(batch(e, {&text, 1}).front());
     }
+    /// The same for many texts, which share one way through the stream. \throws option_error for a token outside the
+    /// vocabulary
     template <executor E> std::vector<token_detection> batch(E & e, std::span<token_text const> texts) const {
         std::vector<std::vector<std::uint64_t>> keys(texts.size());
         for (std::size_t t = 0; t != texts.size(); ++t) {
@@ -218,31 +217,27 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
         std::vector<float> r(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i)
-            if (contexts[i].tokens.size() >= options_.prefix) {
-                std::uint64_t sum = 0;
-                for (auto const t : contexts[i].tokens.last(options_.prefix))
-                    sum += t;
-                random::torch_generator g(options_.seed);
-                g.skip(sum * options_.vocabulary);
-                g.uniform(r);
-                download_row<T>(be, logits, i, row);
-                for (std::size_t t = 0; t != row.size(); ++t) {
-                    auto const u = std::max(static_cast<double>(r[t]), options_.floor);
-                    row[t] = row[t] / options_.temperature - std::log(std::max(-std::log(u), options_.floor));
-                }
-                chosen[i] = largest(row);
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, options_.prefix,
+                                [&](std::size_t i, std::vector<double> & row) {
+            std::uint64_t sum = 0;
+            for (auto const t : contexts[i].tokens.last(options_.prefix))
+                sum += t;
+            random::torch_generator g(options_.seed);
+            g.skip(sum * options_.vocabulary);
+            g.uniform(r);
+            for (std::size_t t = 0; t != row.size(); ++t) {
+                auto const u = std::max(static_cast<double>(r[t]), options_.floor);
+                row[t] = row[t] / options_.temperature - std::log(std::max(-std::log(u), options_.floor));
             }
-        return chosen;
+            return largest(row);
+        });
     }
 };
 
 // ---- permute and flip -----------------------------------------------------------------------------------------------
 
+/// Options of pf_detector and pf_sampler.
 struct pf_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
     std::size_t prefix = 8;       ///< tokens before that draw the numbers
@@ -252,8 +247,8 @@ struct pf_options {
     double temperature = 1;       ///< of the sampler
     double top_p = 1;             ///< of the sampler: the most probable tokens that make up this mass
     double p_threshold = 0.01;    ///< watermarked below
-    watermark::repeats repeats = watermark::repeats::once;
-    bool skips_first_scoreable = false; ///< MarkLLM: scores begin one token late
+    watermark::repeats repeats = watermark::repeats::once; ///< of pairs of seed and token
+    bool skips_first_scoreable = false;                    ///< MarkLLM: scores begin one token late
     /// MarkLLM: the decision takes a Gamma law of `prefix` fewer terms than the sum has, where more than `prefix` were
     /// scored (no decision for fewer). The p-value stays that of all terms.
     bool threshold_of_fewer_terms = false;
@@ -274,7 +269,7 @@ class pf_detector {
     pf_options options_;
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit pf_detector(pf_options const & o) : options_{o} {
         expects_vocabulary(o.vocabulary);
@@ -322,25 +317,20 @@ public:
     template <class B, class P, class T = std::remove_const_t<pointee_t<P>>>
         requires storage<B, T>
     std::vector<std::optional<token>> operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<std::optional<token>> chosen(contexts.size());
-        std::vector<double> row;
         std::vector<float> r(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i)
-            if (auto const before = contexts[i].tokens; before.size() >= options_.prefix) {
-                download_row<T>(be, logits, i, row);
-                for (auto & x : row)
-                    x /= options_.temperature;
-                host::softmax(std::span{row});
-                if (options_.top_p < 1)
-                    keep_nucleus(row);
-                random::torch_generator(pf_seed(options_, before.last(options_.prefix))).uniform(r);
-                for (std::size_t t = 0; t != row.size(); ++t)
-                    row[t] = std::log(row[t])
-                             - std::log(static_cast<double>(r[(t + std::size_t{options_.payload}) % r.size()]));
-                chosen[i] = largest(row);
-            }
-        return chosen;
+        return choose_by_row<T>(be, contexts, logits, options_.vocabulary, options_.prefix,
+                                [&](std::size_t i, std::vector<double> & row) {
+            for (auto & x : row)
+                x /= options_.temperature;
+            host::softmax(std::span{row});
+            if (options_.top_p < 1)
+                keep_nucleus(row);
+            random::torch_generator(pf_seed(options_, contexts[i].tokens.last(options_.prefix))).uniform(r);
+            for (std::size_t t = 0; t != row.size(); ++t)
+                row[t] =
+                    std::log(row[t]) - std::log(static_cast<double>(r[(t + std::size_t{options_.payload}) % r.size()]));
+            return largest(row);
+        });
     }
 
 private:

@@ -57,7 +57,9 @@ public:
         prf_.resize(vocabulary);
         random::torch_generator(key).permutation(prf_);
     }
+    /// h: tokens before that a seed is made of.
     [[nodiscard]] std::size_t prefix() const noexcept { return prefix_; }
+    /// Whether every candidate has a green list of its own.
     [[nodiscard]] bool depends_on_candidate() const noexcept { return window_ == hash_window::self; }
 
     /// f(context); at least `prefix` tokens, all of the vocabulary.
@@ -88,6 +90,7 @@ public:
         return static_cast<std::uint32_t>(
             (window_ == hash_window::left ? key_ % V * f : std::uint64_t{f} * prf_[candidate]) % V);
     }
+    /// The seed for a candidate after these tokens; at least `prefix` of them, all of the vocabulary.
     [[nodiscard]] std::uint32_t operator()(std::span<token const> before, token candidate) const {
         return seed(context(before), candidate);
     }
@@ -106,7 +109,9 @@ public:
         expects_vocabulary(vocabulary);
         expects_prefix(prefix);
     }
+    /// h: tokens before that a seed is made of.
     [[nodiscard]] std::size_t prefix() const noexcept { return prefix_; }
+    /// No: all candidates share a green list.
     [[nodiscard]] static constexpr bool depends_on_candidate() noexcept { return false; }
     /// The 32 bits of it that torch's generator looks at.
     [[nodiscard]] std::uint32_t operator()(std::span<token const> before, token = 0) const {
@@ -119,8 +124,9 @@ public:
 
 /// A question: is the token among the first G of torch.randperm(V) with this seed?
 struct green_query {
-    std::uint32_t seed;
-    token candidate;
+    std::uint32_t seed; ///< of torch's generator
+    token candidate;    ///< the token
+    /// Equal for equal questions, and only for these.
     [[nodiscard]] constexpr std::uint64_t key() const noexcept { return std::uint64_t{seed} << 32 | candidate; }
 };
 
@@ -241,11 +247,13 @@ template <class Seeds, class Score> class green_detector {
     repeats repeats_;
 
 public:
-    static constexpr model_use needs = Score::needs;
+    static constexpr model_use needs = Score::needs; ///< what the score needs
 
+    /// Keeps seeds and score. \param gamma share of green tokens, rounded down to whole ones \throws option_error
     green_detector(Seeds seeds, Score score, std::uint32_t vocabulary, double gamma, repeats again)
         : seeds_(std::move(seeds)), score_(std::move(score)), vocabulary_{vocabulary},
           size_{green_size(vocabulary, gamma)}, repeats_{again} {}
+    /// V
     [[nodiscard]] std::uint32_t vocabulary() const noexcept { return vocabulary_; }
     /// Texts of `prefix` tokens or fewer have no score. \throws option_error for a token outside the vocabulary;
     /// shape_error, non_finite_error for missing entropies and those that are no numbers, where they are needed
@@ -292,8 +300,10 @@ public:
 
 /// Counts the green tokens.
 struct count_score {
-    static constexpr model_use needs = model_use::nothing;
-    double gamma, threshold;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
+    double gamma,                                          ///< share of green tokens
+        threshold;                                         ///< watermarked above
+    /// score_green of a text whose tokens from `first` on are answered by `green`; `share` is G/V.
     token_detection operator()(token_text const & text, std::size_t first, std::span<std::uint8_t const> green,
                                std::vector<bool> const & scored, double share) const {
         return score_green(text.tokens.size(), first, green, scored, gamma, share, threshold);
@@ -301,8 +311,11 @@ struct count_score {
 };
 /// SWEET: counts those of tokens with an entropy above a threshold.
 struct gated_score {
-    static constexpr model_use needs = model_use::entropies;
-    double gamma, threshold, entropy;
+    static constexpr model_use needs = model_use::entropies; ///< the text's entropies
+    double gamma,                                            ///< share of green tokens
+        threshold,                                           ///< watermarked above
+        entropy;                                             ///< in nats: only tokens of more count
+    /// score_green of a text whose tokens from `first` on are answered by `green`; `share` is G/V.
     token_detection operator()(token_text const & text, std::size_t first, std::span<std::uint8_t const> green,
                                std::vector<bool> scored, double share) const {
         for (std::size_t i = 0; i != green.size(); ++i)
@@ -312,8 +325,11 @@ struct gated_score {
 };
 /// EWD: weighs them by spike entropy above its minimum over the scored tokens.
 struct weighted_score {
-    static constexpr model_use needs = model_use::entropies;
-    double gamma, threshold;
+    static constexpr model_use needs = model_use::entropies; ///< the text's spike entropies
+    double gamma,                                            ///< share of green tokens
+        threshold;                                           ///< watermarked above
+    /// score_weighted of a text whose tokens from `first` on are answered by `green`. \throws non_finite_error for an
+    /// entropy that is no finite number
     token_detection operator()(token_text const & text, std::size_t first, std::span<std::uint8_t const> green,
                                std::vector<bool> const & scored, double) const {
         std::vector<double> weights(green.size());
@@ -336,10 +352,13 @@ namespace kernels {
 inline constexpr auto negative_entropy = [](auto & sums, auto const & p) {
     sums.add(0, p * math::log(math::select(p > 0, p, 1 + 0 * p)));
 };
+/// Sum of p / (1 + zeta p).
 inline constexpr auto spike_entropy = [](auto & sums, auto const & p, auto const & zeta) {
     sums.add(0, p / (1 + zeta * p));
 };
+/// Sum of p over green tokens.
 inline constexpr auto green_mass = [](auto & sums, auto const & p, auto const & green) { sums.add(0, green * p); };
+/// ln of p times of_green where `green` is 1, and times of_red where it is 0.
 inline constexpr auto scaled_log = [](auto const & p, auto const & green, auto const & of_green, auto const & of_red) {
     return math::log(p * (green * (of_green - of_red) + of_red));
 };
@@ -395,6 +414,7 @@ class green_table {
     std::vector<std::vector<std::uint64_t>> rows_; // by seed; empty: not there
 
 public:
+    /// Holds no list yet. \param size G \param bytes that the lists kept may take
     green_table(std::uint32_t vocabulary, std::uint32_t size, std::size_t bytes)
         : vocabulary_{vocabulary}, size_{size}, words_((vocabulary + 63) / 64), rows_left_(bytes / (8 * words_)) {}
 
@@ -428,7 +448,9 @@ template <class B, class T> class green_mask {
     buffer_t<B, T> buffer_;
 
 public:
+    /// Zeros on the host; what is on the backend is not initialised.
     green_mask(B & be, std::uint32_t vocabulary) : host_(vocabulary), buffer_(be.template allocate<T>(vocabulary)) {}
+    /// A number for each token, to be written.
     [[nodiscard]] std::span<T> host() noexcept { return host_; }
     /// The host's elements, on the backend.
     [[nodiscard]] vec<B, T> upload(B & be) {
@@ -449,16 +471,17 @@ void fill_green(std::uint32_t seed, std::uint32_t green, std::vector<std::uint32
 
 // ---- KGW ------------------------------------------------------------------------------------------------------------
 
+/// Options of kgw_detector and kgw_processor.
 struct kgw_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    double gamma = 0.5;           ///< share of green tokens
-    double delta = 2;             ///< added to their logits
-    std::uint64_t key = published_key;
-    std::size_t prefix = 1; ///< tokens before that choose the green list (h)
-    context_hash hash = context_hash::time;
-    hash_window window = hash_window::left;
-    double z_threshold = 4;
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
+    double gamma = 0.5;                                    ///< share of green tokens
+    double delta = 2;                                      ///< added to their logits
+    std::uint64_t key = published_key;                     ///< of the permutation, and factor of the seeds with `left`
+    std::size_t prefix = 1;                                ///< tokens before that choose the green list (h)
+    context_hash hash = context_hash::time;                ///< of the last `prefix` tokens
+    hash_window window = hash_window::left;                ///< whether the candidate takes part
+    double z_threshold = 4;                                ///< watermarked above
+    watermark::repeats repeats = watermark::repeats::once; ///< of pairs of seed and token
     /// Generation with `self`: only so many candidates, those of the largest logits, are asked for being green; 0: all.
     std::size_t candidates = 0;
     /// Generation with `self`: what green lists may take that are kept between calls.
@@ -521,6 +544,7 @@ public:
         else
             fill_green(seeds_.seed(f, 0), size_, permutation_, mask);
     }
+    /// Changes row i for contexts[i]. \throws shape_error; option_error for a token outside the vocabulary
     template <class B, class P, class T = pointee_t<P>>
         requires vector_space<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
@@ -541,13 +565,14 @@ public:
 
 // ---- Unigram --------------------------------------------------------------------------------------------------------
 
+/// Options of unigram_detector and unigram_processor.
 struct unigram_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    double gamma = 0.5;           ///< share of green tokens
-    double delta = 2;             ///< added to their logits
-    std::uint64_t key = published_key;
-    double z_threshold = 4;
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
+    double gamma = 0.5;                                    ///< share of green tokens
+    double delta = 2;                                      ///< added to their logits
+    std::uint64_t key = published_key;                     ///< what the seed is a hash of
+    double z_threshold = 4;                                ///< watermarked above
+    watermark::repeats repeats = watermark::repeats::once; ///< of a token
 };
 
 /// The one green list: G ones and then zeros, shuffled by numpy's default_rng seeded with the first four bytes,
@@ -570,9 +595,10 @@ class unigram_detector {
     std::vector<std::uint8_t> green_;
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit unigram_detector(unigram_options const & o) : options_{o}, green_(unigram_green(o)) {}
+    /// 1 for every green token of the vocabulary, else 0.
     [[nodiscard]] std::span<std::uint8_t const> green() const noexcept { return green_; }
     /// \throws option_error for a token outside the vocabulary
     [[nodiscard]] token_detection operator()(token_text const & text) const {
@@ -599,6 +625,7 @@ public:
     explicit unigram_processor(unigram_options const & o) : options_{o}, green_(unigram_green(o)) {
         expects_option(std::isfinite(o.delta), "delta", std::to_string(o.delta), "a finite number");
     }
+    /// Changes every row. \throws shape_error; option_error for a token outside the vocabulary
     template <class B, class P, class T = pointee_t<P>>
         requires vector_space<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
@@ -613,15 +640,16 @@ public:
 
 // ---- SWEET, EWD -----------------------------------------------------------------------------------------------------
 
+/// Options of sweet_detector and sweet_processor.
 struct sweet_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    double gamma = 0.5;           ///< share of green tokens
-    double delta = 2;             ///< added to their logits
-    std::uint64_t key = published_key;
-    std::size_t prefix = 1;         ///< tokens before that choose the green list (h)
-    double entropy_threshold = 0.9; ///< in nats: tokens of no more are neither marked nor scored
-    double z_threshold = 4;
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
+    double gamma = 0.5;                                    ///< share of green tokens
+    double delta = 2;                                      ///< added to their logits
+    std::uint64_t key = published_key;                     ///< factor of the seeds
+    std::size_t prefix = 1;                                ///< tokens before that choose the green list (h)
+    double entropy_threshold = 0.9;                        ///< in nats: tokens of no more are neither marked nor scored
+    double z_threshold = 4;                                ///< watermarked above
+    watermark::repeats repeats = watermark::repeats::once; ///< of pairs of seed and token
 };
 /// SWEET: the same of tokens with enough entropy, which the text has to bring. \see green_detector
 struct sweet_detector : green_detector<product_seeds, gated_score> {
@@ -631,14 +659,15 @@ struct sweet_detector : green_detector<product_seeds, gated_score> {
                          o.vocabulary, o.gamma, o.repeats) {}
 };
 
+/// Options of ewd_detector and ewd_processor.
 struct ewd_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    double gamma = 0.5;           ///< share of green tokens
-    double delta = 2;             ///< added to their logits; part of the spike entropy too
-    std::uint64_t key = published_key;
-    std::size_t prefix = 1; ///< tokens before that choose the green list (h)
-    double z_threshold = 4;
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                          ///< V, tokens of the model
+    double gamma = 0.5;                                    ///< share of green tokens
+    double delta = 2;                                      ///< added to their logits; part of the spike entropy too
+    std::uint64_t key = published_key;                     ///< factor of the seeds
+    std::size_t prefix = 1;                                ///< tokens before that choose the green list (h)
+    double z_threshold = 4;                                ///< watermarked above
+    watermark::repeats repeats = watermark::repeats::once; ///< of pairs of seed and token
 };
 /// EWD: green tokens weighed by spike entropies, which the text has to bring; a normal tail. \see green_detector
 struct ewd_detector : green_detector<product_seeds, weighted_score> {
@@ -664,11 +693,13 @@ public:
           entropy_{o.entropy_threshold}, seeds_(o.vocabulary, o.key, o.prefix) {
         expects_option(std::isfinite(o.delta), "delta", std::to_string(o.delta), "a finite number");
     }
+    /// \throws option_error
     explicit product_processor(ewd_options const & o)
         : vocabulary_{o.vocabulary}, size_{green_size(o.vocabulary, o.gamma)}, delta_{o.delta},
           seeds_(o.vocabulary, o.key, o.prefix) {
         expects_option(std::isfinite(o.delta), "delta", std::to_string(o.delta), "a finite number");
     }
+    /// Changes row i for contexts[i]. \throws shape_error; option_error for a token outside the vocabulary
     template <class B, class P, class T = pointee_t<P>>
         requires elementwise<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
@@ -685,10 +716,12 @@ public:
 };
 /// SWEET's logits. \see product_processor
 struct sweet_processor : product_processor {
+    /// \throws option_error
     explicit sweet_processor(sweet_options const & o) : product_processor(o) {}
 };
 /// EWD's logits. \see product_processor
 struct ewd_processor : product_processor {
+    /// \throws option_error
     explicit ewd_processor(ewd_options const & o) : product_processor(o) {}
 };
 
@@ -700,20 +733,21 @@ enum class morphmark_growth : unsigned char {
     exponential, ///< e^(k P) - 1, k = 1.30
     logarithmic  ///< ln(k P + 1), k = 2.15
 };
+/// Options of morphmark_detector and morphmark_processor.
 struct morphmark_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    double gamma = 0.5;           ///< share of green tokens
-    morphmark_growth growth = morphmark_growth::exponential;
-    double linear_factor = 1.55;
-    double exponential_factor = 1.30;
-    double logarithmic_factor = 2.15;
-    double least_mass = 0.15; ///< of green tokens; with less the distribution stays as it is
-    std::uint64_t key = published_key;
-    std::size_t prefix = 1; ///< tokens before that choose the green list (h)
-    context_hash hash = context_hash::time;
-    bool ewd_seeds = false; ///< EWD's green lists in the place of KGW's, for its detector
-    double z_threshold = 2;
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                            ///< V, tokens of the model
+    double gamma = 0.5;                                      ///< share of green tokens
+    morphmark_growth growth = morphmark_growth::exponential; ///< which of the factors counts
+    double linear_factor = 1.55;                             ///< k of linear growth, above 0
+    double exponential_factor = 1.30;                        ///< k of exponential growth, above 0
+    double logarithmic_factor = 2.15;                        ///< k of logarithmic growth, above 0
+    double least_mass = 0.15;               ///< of green tokens; with less the distribution stays as it is
+    std::uint64_t key = published_key;      ///< of the green lists
+    std::size_t prefix = 1;                 ///< tokens before that choose the green list (h)
+    context_hash hash = context_hash::time; ///< of KGW's seeds
+    bool ewd_seeds = false;                 ///< EWD's green lists in the place of KGW's, for its detector
+    double z_threshold = 2;                 ///< watermarked above
+    watermark::repeats repeats = watermark::repeats::once; ///< of pairs of seed and token
 };
 
 /// r for a green mass P. \throws option_error for a factor that is no number above 0
@@ -754,7 +788,9 @@ public:
     explicit morphmark_seeds(morphmark_options const & o)
         : kgw_(o.vocabulary, o.key, o.prefix, o.hash, hash_window::left), product_(o.vocabulary, o.key, o.prefix),
           product_wanted_{o.ewd_seeds} {}
+    /// h: tokens before that a seed is made of.
     [[nodiscard]] std::size_t prefix() const noexcept { return kgw_.prefix(); }
+    /// The seed after these tokens; at least `prefix` of them. All candidates share a green list.
     [[nodiscard]] std::uint32_t operator()(std::span<token const> before, token candidate = 0) const {
         return product_wanted_ ? product_(before) : kgw_(before, candidate);
     }
@@ -781,6 +817,7 @@ public:
         expects_option(o.linear_factor > 0 && o.exponential_factor > 0 && o.logarithmic_factor > 0, "factor",
                        "a number not above 0", "numbers above 0");
     }
+    /// Changes row i for contexts[i]. \throws shape_error; option_error for a token outside the vocabulary
     template <class B, class P, class T = pointee_t<P>>
         requires elementwise<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {

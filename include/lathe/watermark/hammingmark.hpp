@@ -14,9 +14,10 @@ enum class hamming_evidence : unsigned char {
     agreement ///< the share of bits that agree
 };
 
+/// Options of hammingmark.
 struct hammingmark_options {
-    std::size_t radius = 4; ///< bits that may differ
-    hamming_evidence evidence = hamming_evidence::ball;
+    std::size_t radius = 4;                             ///< bits that may differ
+    hamming_evidence evidence = hamming_evidence::ball; ///< what detectors sum up
 };
 
 /// HammingMark as a partition. Its null is empirical (conformal_scores, or the share of human pairs within the radius
@@ -26,8 +27,11 @@ class hammingmark {
     hammingmark_options options_;
 
 public:
+    /// Codes of many sentences.
     using codes = region_codes;
+    /// The code of a sentence.
     using code = region_code;
+    /// There is none.
     using state = no_state;
 
     /// `normals` is bits x dimensions. \throws shape_error, option_error, non_finite_error
@@ -36,8 +40,11 @@ public:
         expects_option(options.radius < bits, "radius", std::to_string(options.radius),
                        "less than " + std::to_string(bits) + " bits");
     }
+    /// Bits of a region.
     [[nodiscard]] std::size_t bits() const noexcept { return bits_.bits(); }
+    /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return bits_.dimensions(); }
+    /// As given.
     [[nodiscard]] hammingmark_options const & options() const noexcept { return options_; }
     /// \see sign_bits::encode
     template <real T, class B>
@@ -50,18 +57,25 @@ public:
         return static_cast<std::size_t>(std::popcount(a.region ^ b.region));
     }
 
+    /// Nothing to remember.
     [[nodiscard]] state start() const noexcept { return {}; }
+    /// Whether at most `radius` bits differ.
     [[nodiscard]] bool admits(code const & previous, code const & current, state) const noexcept {
         return distance(previous, current) <= options_.radius;
     }
+    /// By options().evidence, in [0, 1].
     [[nodiscard]] double evidence(code const & previous, code const & current, state s) const noexcept {
         if (options_.evidence == hamming_evidence::ball)
             return admits(previous, current, s) ? 1 : 0;
         return 1 - static_cast<double>(distance(previous, current)) / static_cast<double>(bits());
     }
+    /// Nothing to remember.
     [[nodiscard]] state advance(code const &, code const &, state) const noexcept { return {}; }
+    /// The least |cosine| with a normal.
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
+    /// The bits as a number.
     [[nodiscard]] std::uint64_t region(code const & c) const noexcept { return c.region; }
+    /// Minus the number of bits that differ.
     [[nodiscard]] double preference(code const & previous, code const & current, state) const noexcept {
         return -static_cast<double>(distance(previous, current));
     }

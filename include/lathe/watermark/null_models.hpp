@@ -14,7 +14,8 @@ namespace watermark {
 
 /// An observed score held against a law.
 struct null_summary {
-    double mean = std::numeric_limits<double>::quiet_NaN(), variance = mean;
+    double mean = std::numeric_limits<double>::quiet_NaN(), ///< of the law
+        variance = mean;                                    ///< of the law
     double z = mean;     ///< (observed - mean) / sqrt(variance); of a variance of 0: 0, or infinite off the mean
     double p = mean;     ///< P(score >= observed)
     double mid_p = mean; ///< P(score > observed) + P(score == observed) / 2
@@ -38,9 +39,13 @@ public:
         for (std::size_t h = 0; h != pmf_.size(); ++h)
             variance_ += (static_cast<double>(h) - mean_) * (static_cast<double>(h) - mean_) * pmf_[h];
     }
+    /// P(h hits) for h from 0 to trials().
     [[nodiscard]] std::span<double const> pmf() const noexcept { return pmf_; }
+    /// n
     [[nodiscard]] std::size_t trials() const noexcept { return pmf_.size() - 1; }
+    /// Expected number of hits.
     [[nodiscard]] double mean() const noexcept { return mean_; }
+    /// Of the number of hits.
     [[nodiscard]] double variance() const noexcept { return variance_; }
     /// P(hits >= h). NaN of NaN.
     [[nodiscard]] double tail(double h) const {
@@ -51,6 +56,7 @@ public:
                : up > static_cast<double>(pmf_.size() - 1) ? 0
                                                            : std::min(1.0, tail_[static_cast<std::size_t>(up)]);
     }
+    /// An observed number of hits held against this law; it need not be whole.
     [[nodiscard]] null_summary summary(double hits) const {
         auto const p = tail(hits);
         bool const whole = hits >= 0 && hits < static_cast<double>(pmf_.size()) && hits == std::floor(hits);
@@ -212,7 +218,9 @@ inline hit_law binomial_law(std::size_t n, double probability) {
 /// Draws that a key decided: of `choices` things a subset of `green` is green, each subset as likely as any other; of
 /// them `looked_at` different ones were looked at.
 struct keyed_group {
-    std::size_t choices, green, looked_at;
+    std::size_t choices, ///< things in all
+        green,           ///< things that are green
+        looked_at;       ///< different things that were looked at
 };
 /// The law, over keys, of how many of the things looked at are green, of independent subsets: sums of hypergeometric
 /// numbers. With one look at each subset it is Poisson's binomial. O(n^2).
@@ -263,7 +271,9 @@ public:
         : shared_(std::make_shared<shared>(shared{std::move(automaton), std::move(chain), {}})) {
         validate(shared_->chain, shared_->automaton.clusters());
     }
+    /// As given.
     [[nodiscard]] rank_automaton const & automaton() const noexcept { return shared_->automaton; }
+    /// As given.
     [[nodiscard]] rank_chain const & chain() const noexcept { return shared_->chain; }
     /// The law for n sentences after the first; valid as long as this object or a copy.
     [[nodiscard]] hit_law const & law(std::size_t n) const {
@@ -273,6 +283,7 @@ public:
             at = laws.emplace(n, rank_hit_law(shared_->automaton, shared_->chain, n)).first;
         return at->second;
     }
+    /// As null_model.
     null_summary operator()(std::size_t n, double hits) const { return law(n).summary(hits); }
 };
 
@@ -287,12 +298,14 @@ public:
     explicit binomial_null(double gamma) : gamma_{gamma} {
         expects_option(gamma >= 0 && gamma <= 1, "gamma", std::to_string(gamma), "a number from 0 to 1");
     }
+    /// The law for n sentences; valid as long as this object or a copy.
     [[nodiscard]] hit_law const & law(std::size_t n) const {
         auto at = laws_->find(n);
         if (at == laws_->end())
             at = laws_->emplace(n, binomial_law(n, gamma_)).first;
         return at->second;
     }
+    /// As null_model.
     null_summary operator()(std::size_t n, double hits) const {
         auto s = law(n).summary(hits);
         s.mean = gamma_ * static_cast<double>(n);
@@ -306,8 +319,9 @@ public:
 /// A sum of parts that average gamma, by the normal law: z = (score - gamma n) / sqrt(n gamma (1 - gamma) + added),
 /// p and mid-p its upper tail. SimMark's, with `added` 1e-12; its z is calibrated no better than gamma is.
 struct normal_null {
-    double gamma = 0.5;
-    double added = 0;
+    double gamma = 0.5; ///< what the parts average
+    double added = 0;   ///< to the variance
+    /// As null_model. z is NaN, and p with it, where the variance is 0.
     null_summary operator()(std::size_t n, double score) const {
         null_summary s;
         s.mean = gamma * static_cast<double>(n);

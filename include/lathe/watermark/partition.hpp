@@ -30,9 +30,10 @@ struct no_state {
 /// A draw that the key of a watermark decides: whether `choice` is in the subset of `green` out of `choices` that
 /// belongs to `input`. The same input and choice are the same draw.
 struct keyed_draw {
-    std::uint64_t input;
-    std::uint64_t choice;
-    std::size_t green, choices;
+    std::uint64_t input;  ///< what the subset belongs to
+    std::uint64_t choice; ///< which of the choices it is
+    std::size_t green,    ///< choices in the subset
+        choices;          ///< choices in all
 };
 
 /// The half of a partition that looks at codes alone, and needs no backend:
@@ -75,14 +76,16 @@ concept semantic_partition = partition_rule<P> && requires(P const & p, B & be, 
 
 /// A cell of a partition and the confidence of being in it: the code of SemStamp, k-SemStamp and HammingMark.
 struct region_code {
-    std::uint64_t region;
-    double confidence;
+    std::uint64_t region; ///< number of the cell
+    double confidence;    ///< how far from a border
 };
 /// Codes that are regions.
 struct region_codes {
-    std::vector<std::uint64_t> regions;
-    std::vector<double> confidences;
+    std::vector<std::uint64_t> regions; ///< of every sentence
+    std::vector<double> confidences;    ///< of every sentence
+    /// Sentences.
     [[nodiscard]] std::size_t size() const noexcept { return regions.size(); }
+    /// The code of sentence i. \pre i < size()
     [[nodiscard]] region_code operator[](std::size_t i) const { return {regions[i], confidences[i]}; }
 };
 
@@ -93,25 +96,28 @@ struct step_facts {
     std::uint32_t mode = 0;              ///< that the sentence was judged in; CoheMark: 1 is relief
     std::size_t count = 0;               ///< after it
 };
-// What a partition says of a step; where it has no such member: nothing, or 0.
+/// The region of a code; nothing if the partition has no such member.
 template <partition_rule P> std::optional<std::uint64_t> region_of(P const & p, typename P::code const & code) {
     if constexpr (requires { p.region(code); })
         return p.region(code);
     else
         return std::nullopt;
 }
+/// The mode of a state; 0 if the partition has no such member.
 template <partition_rule P> std::uint32_t mode_of(P const & p, typename P::state const & s) {
     if constexpr (requires { p.mode(s); })
         return p.mode(s);
     else
         return 0;
 }
+/// The count of a state; 0 if the partition has no such member.
 template <partition_rule P> std::size_t count_of(P const & p, typename P::state const & s) {
     if constexpr (requires { p.count(s); })
         return p.count(s);
     else
         return 0;
 }
+/// The rank of the current sentence; 0 if the partition has no such member.
 template <partition_rule P>
 std::size_t rank_of(P const & p, typename P::code const & previous, typename P::code const & current) {
     if constexpr (requires { p.rank(previous, current); })

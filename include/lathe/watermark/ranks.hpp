@@ -62,6 +62,7 @@ struct rank_rule {
     std::size_t streak_limit = 5;                ///< of the count; no_streak_limit: there is no relief
 
     friend bool operator==(rank_rule const &, rank_rule const &) = default;
+    /// Whether a count above the limit leads to relief.
     [[nodiscard]] bool has_relief() const noexcept { return !relief.empty() && streak_limit != no_streak_limit; }
 };
 
@@ -113,6 +114,7 @@ class rank_automaton {
     std::vector<std::uint8_t> green_; // [rank - 1]: bit 0 in primary mode, bit 1 in relief
 
 public:
+    /// The count of the streak rank; above the limit: relief.
     using state = std::size_t;
 
     /// \throws option_error
@@ -125,11 +127,14 @@ public:
         for (auto const r : rule_.relief)
             green_[r - 1] |= 2;
     }
+    /// As given.
     [[nodiscard]] rank_rule const & rule() const noexcept { return rule_; }
+    /// Number of clusters, K.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
     /// States that differ: the counts up to the limit and relief; one if there is no relief.
     [[nodiscard]] std::size_t states() const noexcept { return rule_.has_relief() ? rule_.streak_limit + 2 : 1; }
 
+    /// Whether the next sentence is judged by the relief ranks.
     [[nodiscard]] bool in_relief(state s) const noexcept { return rule_.has_relief() && s > rule_.streak_limit; }
     /// How many ranks are green.
     [[nodiscard]] std::size_t green_count(state s) const noexcept {

@@ -15,8 +15,10 @@
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
 
+/// What holds a rate or an area at a level of confidence.
 struct interval {
-    double low, high;
+    double low, ///< included
+        high;   ///< included
 };
 
 /// I_x(a, b), the regularised incomplete beta function, by its continued fraction (Lentz). Relative error about 1e-13
@@ -105,6 +107,7 @@ inline void expects_scores(std::span<double const> scores, char const * name) {
             throw non_finite_error{std::string{name} + ": score " + std::to_string(i) + " is not a number"};
 }
 
+/// What auc gives.
 struct auc_result {
     double auc;            ///< P(positive > negative) + P(equal) / 2
     double standard_error; ///< by DeLong, DeLong and Clarke-Pearson (1988); 0 where it cannot be told from one score
@@ -159,9 +162,11 @@ inline auc_result auc(std::span<double const> positive, std::span<double const> 
 
 /// What a threshold does: positive means score >= threshold.
 struct roc_point {
-    double threshold;
-    std::size_t true_positives, false_positives;
-    double tpr, fpr;
+    double threshold;           ///< infinite at the point that nothing passes
+    std::size_t true_positives, ///< positive scores at or above it
+        false_positives;        ///< negative scores at or above it
+    double tpr,                 ///< share of the positive scores
+        fpr;                    ///< share of the negative scores
 };
 /// The points of the ROC, one for each different score, from the highest on, after one that nothing passes. A rate of
 /// an empty set is NaN. \throws non_finite_error
@@ -189,9 +194,11 @@ inline std::vector<roc_point> roc(std::span<double const> positive, std::span<do
 
 /// The true-positive rate at a bound on the false-positive rate, with intervals of Clopper and Pearson for both.
 struct rate_at_bound {
-    double threshold; ///< the lowest observed score that keeps to the bound; infinite if none does
-    double tpr, fpr;
-    interval tpr_confidence, fpr_confidence;
+    double threshold;        ///< the lowest observed score that keeps to the bound; infinite if none does
+    double tpr,              ///< true-positive rate there
+        fpr;                 ///< false-positive rate there
+    interval tpr_confidence, ///< of tpr
+        fpr_confidence;      ///< of fpr
 };
 /// \throws non_finite_error, option_error
 inline rate_at_bound tpr_at_fpr(std::span<double const> positive, std::span<double const> negative, double bound,
@@ -208,8 +215,18 @@ inline rate_at_bound tpr_at_fpr(std::span<double const> positive, std::span<doub
 
 /// MarkLLM's rates of decisions: each 0 where its denominator is.
 struct success_rates {
-    std::size_t true_positives = 0, false_negatives = 0, true_negatives = 0, false_positives = 0;
-    double tpr = 0, tnr = 0, fpr = 0, fnr = 0, precision = 0, recall = 0, f1 = 0, accuracy = 0;
+    std::size_t true_positives = 0, ///< marked and found
+        false_negatives = 0,        ///< marked and not found
+        true_negatives = 0,         ///< plain and passed
+        false_positives = 0;        ///< plain and taken for marked
+    double tpr = 0,                 ///< found of the marked
+        tnr = 0,                    ///< passed of the plain
+        fpr = 0,                    ///< taken for marked of the plain
+        fnr = 0,                    ///< not found of the marked
+        precision = 0,              ///< marked of those taken for marked
+        recall = 0,                 ///< tpr
+        f1 = 0,                     ///< harmonic mean of precision and recall
+        accuracy = 0;               ///< right of all
 };
 /// From the numbers of decisions.
 inline success_rates success_rates_of(std::size_t true_positives, std::size_t false_negatives,
@@ -239,15 +256,17 @@ enum class threshold_rule : unsigned char {
     best_f1,   ///< the largest F1, the first of several from the lenient end on
     target_fpr ///< the most lenient whose false-positive rate is at most `target_fpr`
 };
+/// Options of dynamic_threshold_success_rates.
 struct dynamic_threshold_options {
-    threshold_rule rule = threshold_rule::best_f1;
-    double target_fpr = 0.01;
-    bool reverse = false; ///< low scores mean a watermark: positive is score <= threshold
+    threshold_rule rule = threshold_rule::best_f1; ///< what is sought
+    double target_fpr = 0.01;                      ///< of the rule target_fpr, from 0 to 1
+    bool reverse = false;                          ///< low scores mean a watermark: positive is score <= threshold
 };
+/// What dynamic_threshold_success_rates gives.
 struct dynamic_threshold_result {
-    double threshold; ///< NaN if there are fewer than two scores
-    bool within;      ///< whether the target is kept to; where no threshold does, the strictest is taken
-    success_rates rates;
+    double threshold;    ///< NaN if there are fewer than two scores
+    bool within;         ///< whether the target is kept to; where no threshold does, the strictest is taken
+    success_rates rates; ///< at the threshold
 };
 /// MarkLLM's success rates at a threshold made from the scores: midpoints of neighbours among all scores, in order. For
 /// research: it looks at the labels. \throws non_finite_error, option_error

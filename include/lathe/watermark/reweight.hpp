@@ -10,6 +10,8 @@
 #include <lathe/random/torch.hpp>
 #include <lathe/watermark/tokens.hpp>
 
+#include <functional>
+
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
 
@@ -39,10 +41,13 @@ public:
     hashed_seeds(std::string_view key, std::size_t prefix) : prefix_{prefix}, key_(key_bytes(key)) {
         expects_prefix(prefix);
     }
+    /// Tokens of a context, but at the start of a text.
     [[nodiscard]] std::size_t prefix() const noexcept { return prefix_; }
+    /// The last prefix() tokens, or what there is.
     [[nodiscard]] std::span<token const> context(std::span<token const> before) const {
         return before.last(std::min(before.size(), prefix_));
     }
+    /// SHA-256 of context and key, modulo 2^32 - 1.
     [[nodiscard]] std::uint32_t operator()(std::span<token const> before) const {
         random::sha256 hash;
         for (auto const t : context(before))
@@ -101,15 +106,16 @@ inline void dip_shares(std::span<double const> p, std::span<std::uint32_t const>
     }
 }
 
+/// Options of dip_detector and dip_processor.
 struct dip_options {
     std::uint32_t vocabulary = 0; ///< V, tokens of the model
     double gamma = 0.5;           ///< a token is green from this quantile of the permutation on
     double alpha = 0.45;          ///< of the reweighting; 0.5 is the strongest
     std::size_t prefix = 5;       ///< tokens of a context
     std::string key;              ///< bytes, in hexadecimal
-    double z_threshold = 1.513;
-    watermark::repeats repeats = watermark::repeats::once;
-    bool unscaled_z = false;         ///< MarkLLM: z is not divided by sqrt(gamma (1 - gamma))
+    double z_threshold = 1.513;   ///< watermarked above
+    watermark::repeats repeats = watermark::repeats::once; ///< of a context
+    bool unscaled_z = false;                               ///< MarkLLM: z is not divided by sqrt(gamma (1 - gamma))
     bool counts_first_token = false; ///< MarkLLM: the first token, which cannot be green, counts as scored
 };
 
@@ -121,7 +127,7 @@ class dip_detector {
     hashed_seeds seeds_;
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit dip_detector(dip_options const & o) : options_{o}, seeds_(o.key, o.prefix) {
         expects_vocabulary(o.vocabulary);
@@ -160,6 +166,26 @@ public:
     }
 };
 
+/// Row i of the logits := the logarithm of what reweight(contexts[i], p) makes of its distribution p, for contexts of
+/// at least `prefix` tokens which, with `repeats::once`, stand there for the first time. \throws as expects_rows
+template <class T, class B, class P, class Options, class Reweight>
+void reweight_rows(B & be, std::span<token_context const> contexts, mat_view<P> logits, Options const & o,
+                   Reweight reweight) {
+    expects_rows(contexts, logits, o.vocabulary);
+    std::vector<double> row;
+    for (std::size_t i = 0; i != contexts.size(); ++i) {
+        auto const & c = contexts[i];
+        if (c.tokens.size() < o.prefix || (o.repeats == repeats::once && context_repeats(c, o.prefix)))
+            continue;
+        download_row<T>(be, logits, i, row);
+        host::softmax(std::span{row});
+        reweight(c, row);
+        for (auto & x : row)
+            x = std::log(x);
+        upload_row<T>(be, row, logits, i);
+    }
+}
+
 /// Row := the logarithm of the distribution reweighted by dip_shares under the context's permutation. Contexts shorter
 /// than `prefix` and those that stood before an earlier generated token stay as they are (with `repeats::every` only
 /// the former); a row with NaN becomes NaN. A row goes through the host: a permutation, a running sum.
@@ -173,42 +199,36 @@ public:
         expects_vocabulary(o.vocabulary);
         expects_option(o.alpha >= 0 && o.alpha <= 1, "alpha", std::to_string(o.alpha), "a number from 0 to 1");
     }
+    /// Changes row i for contexts[i]. \throws shape_error; option_error for a token outside the vocabulary
     template <class B, class P, class T = pointee_t<P>>
         requires storage<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<double> row, share(options_.vocabulary);
+        std::vector<double> share(options_.vocabulary);
         std::vector<std::uint32_t> permutation(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
-            auto const & c = contexts[i];
-            if (c.tokens.size() < options_.prefix
-                || (options_.repeats == repeats::once && context_repeats(c, options_.prefix)))
-                continue;
-            download_row<T>(be, logits, i, row);
-            host::softmax(std::span{row});
+        reweight_rows<T>(be, contexts, logits, options_, [&](token_context const & c, std::vector<double> & p) {
             random::torch_generator(seeds_(c.tokens)).permutation(permutation);
-            dip_shares(row, permutation, options_.alpha, share);
-            for (std::size_t t = 0; t != row.size(); ++t)
-                row[t] = std::log(row[t] * share[t]);
-            upload_row<T>(be, row, logits, i);
-        }
+            dip_shares(p, permutation, options_.alpha, share);
+            std::ranges::transform(p, share, p.begin(), std::multiplies{});
+        });
     }
 };
 
 // ---- the unbiased watermark -----------------------------------------------------------------------------------------
 
+/// How the distribution is reweighted by a context's seed; on average over seeds it stays as it is.
 enum class unbiased_reweighting : unsigned char {
     gamma, ///< DiP's with alpha 1/2
     delta  ///< one token, at a quantile of the distribution that the context draws
 };
+/// Options of unbiased_detector and unbiased_processor.
 struct unbiased_options {
-    std::uint32_t vocabulary = 0; ///< V, tokens of the model
-    unbiased_reweighting reweighting = unbiased_reweighting::gamma;
-    std::size_t prefix = 5; ///< tokens of a context
-    std::string key;        ///< bytes, in hexadecimal
-    std::size_t grid = 10;  ///< total variations i/grid that the detector guards against
-    double p_threshold = 5e-4;
-    watermark::repeats repeats = watermark::repeats::once;
+    std::uint32_t vocabulary = 0;                                   ///< V, tokens of the model
+    unbiased_reweighting reweighting = unbiased_reweighting::gamma; ///< of generation, and what the detector assumes
+    std::size_t prefix = 5;                                         ///< tokens of a context
+    std::string key;                                                ///< bytes, in hexadecimal
+    std::size_t grid = 10;                                 ///< total variations i/grid that the detector guards against
+    double p_threshold = 5e-4;                             ///< watermarked below
+    watermark::repeats repeats = watermark::repeats::once; ///< of a context
 };
 
 /// q := the distribution p reweighted with the seed of a context.
@@ -256,7 +276,7 @@ class unbiased_detector {
     hashed_seeds seeds_;
 
 public:
-    static constexpr model_use needs = model_use::logits;
+    static constexpr model_use needs = model_use::logits; ///< a row of logits for each token
     /// \throws option_error
     explicit unbiased_detector(unbiased_options const & o) : options_{o}, seeds_(o.key, o.prefix) {
         expects_vocabulary(o.vocabulary);
@@ -327,23 +347,15 @@ public:
     explicit unbiased_processor(unbiased_options const & o) : options_{o}, seeds_(o.key, o.prefix) {
         expects_vocabulary(o.vocabulary);
     }
+    /// Changes row i for contexts[i]. \throws shape_error; option_error for a token outside the vocabulary
     template <class B, class P, class T = pointee_t<P>>
         requires storage<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {
-        expects_rows(contexts, logits, options_.vocabulary);
-        std::vector<double> row, q(options_.vocabulary);
-        for (std::size_t i = 0; i != contexts.size(); ++i) {
-            auto const & c = contexts[i];
-            if (c.tokens.size() < options_.prefix
-                || (options_.repeats == repeats::once && context_repeats(c, options_.prefix)))
-                continue;
-            download_row<T>(be, logits, i, row);
-            host::softmax(std::span{row});
-            unbiased_distribution(options_.reweighting, seeds_(c.tokens), row, q);
-            for (auto & x : q)
-                x = std::log(x);
-            upload_row<T>(be, q, logits, i);
-        }
+        std::vector<double> q(options_.vocabulary);
+        reweight_rows<T>(be, contexts, logits, options_, [&](token_context const & c, std::vector<double> & p) {
+            unbiased_distribution(options_.reweighting, seeds_(c.tokens), p, q);
+            p.swap(q);
+        });
     }
 };
 

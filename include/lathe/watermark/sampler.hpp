@@ -14,12 +14,12 @@ namespace watermark {
 
 /// The text so far.
 struct sampling_context {
-    std::string_view prompt;
+    std::string_view prompt;                ///< what the text goes on from; no sentence of the result
     std::span<std::string const> sentences; ///< accepted ones
 };
 /// A sentence that a language model proposes to go on with.
 struct proposal {
-    std::string text;
+    std::string text;       ///< the sentence
     std::size_t tokens = 0; ///< what it adds to the limit of tokens
 };
 /// The user's language model: source(context, count) gives at most `count` sentences to go on with, drawn independently
@@ -62,9 +62,9 @@ enum class last_trial : unsigned char {
 
 /// The defaults are CoheMark's.
 struct sampling_options {
-    std::size_t max_trials = 30; ///< candidates for one sentence, valid or not
-    exhaustion at_budget = exhaustion::stop;
-    last_trial last = last_trial::thrown_away;
+    std::size_t max_trials = 30;               ///< candidates for one sentence, valid or not
+    exhaustion at_budget = exhaustion::stop;   ///< what happens after that many
+    last_trial last = last_trial::thrown_away; ///< whether the last of them can be accepted
     double margin = 0;                         ///< candidates of less confidence are turned down
     bool margin_excluded = false;              ///< those of no more than the margin too
     std::size_t max_tokens = 1'000'000'000;    ///< stop when at least max_tokens - 1 were accepted
@@ -72,11 +72,13 @@ struct sampling_options {
     std::size_t batch = 1; ///< proposals asked for at once; those behind an accepted one are dropped
 };
 
-/// The published policies. \see sampling_options
+/// CoheMark's policy: the defaults.
 inline sampling_options cohemark_sampling() { return {}; }
+/// SemStamp's: a hundred trials, then the last valid candidate; candidates below the margin are turned down.
 inline sampling_options semstamp_sampling(double margin = 0.02) {
     return {.max_trials = 100, .at_budget = exhaustion::take_last, .last = last_trial::judged, .margin = margin};
 }
+/// k-SemStamp's: the same, and those at the margin are turned down too.
 inline sampling_options k_semstamp_sampling(double margin = 0.02) {
     return {.max_trials = 100,
             .at_budget = exhaustion::take_last,
@@ -84,9 +86,11 @@ inline sampling_options k_semstamp_sampling(double margin = 0.02) {
             .margin = margin,
             .margin_excluded = true};
 }
+/// SimMark's: a hundred trials, then the last valid candidate; no margin.
 inline sampling_options simmark_sampling() {
     return {.max_trials = 100, .at_budget = exhaustion::take_last, .last = last_trial::judged};
 }
+/// A hundred trials, then the valid candidate that came nearest; no margin.
 inline sampling_options hammingmark_sampling() {
     return {.max_trials = 100, .at_budget = exhaustion::take_best, .last = last_trial::judged};
 }
@@ -101,27 +105,36 @@ enum class sampling_action : unsigned char {
     low_margin         ///< too near a border
 };
 /// Why sampling ended.
-enum class sampling_end : unsigned char { source_end, budget, max_tokens, max_sentences, stopped };
-
-struct sampling_step {
-    std::size_t candidate; ///< its number among all that were looked at
-    sampling_action action;
-    step_facts step;    ///< no region where it was no whole sentence
-    std::size_t trials; ///< for the sentence at hand, after it
-    std::size_t budget; ///< after it
+enum class sampling_end : unsigned char {
+    source_end,    ///< the source had no more
+    budget,        ///< the trials for a sentence were used up, and there was none to fall back on
+    max_tokens,    ///< options.max_tokens - 1 were accepted
+    max_sentences, ///< options.max_sentences were accepted
+    stopped        ///< by the control
 };
+
+/// What became of a candidate, and where sampling then stood.
+struct sampling_step {
+    std::size_t candidate;  ///< its number among all that were looked at
+    sampling_action action; ///< what became of it
+    step_facts step;        ///< no region where it was no whole sentence
+    std::size_t trials;     ///< for the sentence at hand, after it
+    std::size_t budget;     ///< after it
+};
+/// A sentence of the result.
 struct sampled_sentence {
-    std::string text;
+    std::string text;      ///< as proposed
     std::size_t candidate; ///< its number among all that were looked at
     std::size_t trials;    ///< that it took
     bool admitted;         ///< or taken at the end of the budget
 };
+/// What sample gives.
 struct sampling_result {
-    sampling_options options; ///< echoed
-    sampling_end end = sampling_end::source_end;
-    std::vector<sampled_sentence> sentences;
-    std::vector<sampling_step> trace; ///< every candidate that was looked at
-    std::size_t tokens = 0;           ///< of the accepted ones
+    sampling_options options;                    ///< echoed
+    sampling_end end = sampling_end::source_end; ///< why it ended
+    std::vector<sampled_sentence> sentences;     ///< accepted ones, in order
+    std::vector<sampling_step> trace;            ///< every candidate that was looked at
+    std::size_t tokens = 0;                      ///< of the accepted ones
 
     /// The share of valid candidates that were admitted.
     [[nodiscard]] double acceptance() const {
@@ -147,6 +160,7 @@ inline void validate(sampling_options const & o) {
 /// looked at before the candidate; margin; region; then it is accepted, or the budget looked at.
 template <partition_rule P> class sentence_filter {
 public:
+    /// The code of a sentence.
     using code = typename P::code;
 
     /// Refers to the partition. \throws option_error
@@ -154,7 +168,9 @@ public:
         : partition_{&partition}, options_{options}, budget_{options.max_trials}, state_{partition.start()} {
         validate(options);
     }
+    /// That the next candidate is judged in.
     [[nodiscard]] typename P::state const & state() const noexcept { return state_; }
+    /// Trials that a sentence may take now.
     [[nodiscard]] std::size_t budget() const noexcept { return budget_; }
 
     /// What becomes of a candidate that is no whole sentence.

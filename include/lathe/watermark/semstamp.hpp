@@ -28,6 +28,7 @@ public:
             all_.insert(all_.end(), permutation.begin(), permutation.begin() + static_cast<std::ptrdiff_t>(accepted_));
         }
     }
+    /// Regions in all.
     [[nodiscard]] std::size_t regions() const noexcept { return regions_; }
     /// How many regions are accepted after each.
     [[nodiscard]] std::size_t accepted() const noexcept { return accepted_; }
@@ -36,12 +37,15 @@ public:
         expects_shape(region < regions_, "region_masks: no such region");
         return std::span{all_}.subspan(region * accepted_, accepted_);
     }
+    /// Whether region `current` is accepted after region `previous`. \throws shape_error if there is no region
+    /// `previous`
     [[nodiscard]] bool accepts(std::uint64_t previous, std::uint64_t current) const {
         auto const mask = after(static_cast<std::size_t>(previous));
         return std::ranges::find(mask, current) != mask.end();
     }
 };
 
+/// Options of semstamp and k_semstamp.
 struct semstamp_options {
     double rate = 0.25;               ///< of the regions, accepted after each: gamma
     std::uint64_t prime = 15'485'863; ///< the key
@@ -54,25 +58,36 @@ class region_rule {
     semstamp_options options_;
 
 public:
+    /// Codes of many sentences.
     using codes = region_codes;
+    /// The code of a sentence.
     using code = region_code;
+    /// There is none.
     using state = no_state;
 
     /// \throws option_error
     region_rule(std::size_t regions, semstamp_options const & options)
         : masks_(regions, options.rate, options.prime), options_(options) {}
+    /// Which regions are accepted after which.
     [[nodiscard]] region_masks const & masks() const noexcept { return masks_; }
+    /// As given.
     [[nodiscard]] semstamp_options const & options() const noexcept { return options_; }
 
+    /// Nothing to remember.
     [[nodiscard]] state start() const noexcept { return {}; }
+    /// Whether the current region is accepted after the previous one.
     [[nodiscard]] bool admits(code const & previous, code const & current, state) const {
         return masks_.accepts(previous.region, current.region);
     }
+    /// 1 if it is admitted, else 0.
     [[nodiscard]] double evidence(code const & previous, code const & current, state s) const {
         return admits(previous, current, s) ? 1 : 0;
     }
+    /// Nothing to remember.
     [[nodiscard]] state advance(code const &, code const &, state) const noexcept { return {}; }
+    /// How far from a border of the region.
     [[nodiscard]] double confidence(code const & c) const noexcept { return c.confidence; }
+    /// The number of the region.
     [[nodiscard]] std::uint64_t region(code const & c) const noexcept { return c.region; }
     /// The draws that the prime stands for: one subset for each region before.
     [[nodiscard]] keyed_draw draw(code const & previous, code const & current, state) const noexcept {
@@ -100,6 +115,7 @@ public:
     /// `normals` is bits x dimensions, at most 16 bits. \throws shape_error, option_error, non_finite_error
     semstamp(std::span<double const> normals, std::size_t bits, semstamp_options const & options = {})
         : region_rule(bits <= 16 ? std::size_t{1} << bits : 0, options), bits_(normals, bits) {}
+    /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return bits_.dimensions(); }
     /// \see sign_bits::encode
     template <real T, class B>
@@ -132,7 +148,9 @@ public:
                 c[k] /= length;
         }
     }
+    /// K, the number of regions.
     [[nodiscard]] std::size_t clusters() const noexcept { return clusters_; }
+    /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
 
     /// The regions of the rows; confidence is the gap to the second nearest centre, infinite of one. Distances are

@@ -28,8 +28,11 @@ public:
             lengths_.push_back(length);
         }
     }
+    /// Normals, and bits of a region.
     [[nodiscard]] std::size_t bits() const noexcept { return bits_; }
+    /// Length of a normal, and of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
+    /// bits x dimensions
     [[nodiscard]] std::span<double const> normals() const noexcept { return normals_; }
 
     /// The regions of the rows. Products are computed in T; those too near 0 for T to tell their sign, again in double.

@@ -10,9 +10,11 @@ namespace watermark {
 
 /// Vectors of many sentences, of one length.
 struct vector_codes {
-    std::size_t dimension = 0;
+    std::size_t dimension = 0;  ///< length of a vector
     std::vector<double> values; ///< sentence by sentence
+    /// Sentences.
     [[nodiscard]] std::size_t size() const noexcept { return dimension == 0 ? 0 : values.size() / dimension; }
+    /// The vector of sentence i, a view. \pre i < size()
     [[nodiscard]] std::span<double const> operator[](std::size_t i) const {
         return std::span{values}.subspan(i * dimension, dimension);
     }
@@ -25,7 +27,7 @@ enum class similarity_measure : unsigned char {
 };
 /// What the authors' code does where it departs from its own training.
 enum class simmark_conformance : unsigned char {
-    none,
+    none,                  ///< embeddings are standardised before they are projected
     project_unstandardised ///< principal components of standardised embeddings, applied to embeddings as they are
 };
 
@@ -36,11 +38,13 @@ struct linear_projection {
     std::vector<double> scale;      ///< likewise, above 0; empty: 1
 };
 
+/// Options of simmark.
 struct simmark_options {
-    similarity_measure measure = similarity_measure::cosine;
-    double low = 0.68, high = 0.76; ///< the interval; Euclidean in the paper: 0.28 to 0.36 with 16 components
-    double decay = 250;             ///< K: evidence is exp(-K distance from the interval)
-    simmark_conformance conformance = simmark_conformance::none;
+    similarity_measure measure = similarity_measure::cosine; ///< of two neighbouring sentences
+    double low = 0.68,  ///< start of the interval; Euclidean in the paper: 0.28 with 16 components
+        high = 0.76;    ///< end of the interval; Euclidean in the paper: 0.36 with 16 components
+    double decay = 250; ///< K: evidence is exp(-K distance from the interval)
+    simmark_conformance conformance = simmark_conformance::none; ///< of the projection
 };
 
 /// SimMark as a partition. Embeddings are taken as they are: of length 1 in the paper.
@@ -50,8 +54,11 @@ class simmark {
     std::vector<double> projection_, offset_; // outputs x dimensions, folded with mean and scale; empty: none
 
 public:
+    /// Codes of many sentences.
     using codes = vector_codes;
+    /// The code of a sentence: its vector, a view.
     using code = std::span<double const>;
+    /// There is none.
     using state = no_state;
 
     /// Of embeddings of that length, with or without a projection. \throws option_error, shape_error, non_finite_error
@@ -83,7 +90,9 @@ public:
             if (!std::isfinite(w)) [[unlikely]]
                 throw non_finite_error{"simmark: a component is not finite, or a scale is 0"};
     }
+    /// Length of an embedding.
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
+    /// As given.
     [[nodiscard]] simmark_options const & options() const noexcept { return options_; }
 
     /// The vectors to compare, in double. \throws shape_error; non_finite_error, which names the row
@@ -130,17 +139,23 @@ public:
         return value < options_.low ? options_.low - value : value > options_.high ? value - options_.high : 0;
     }
 
+    /// Nothing to remember.
     [[nodiscard]] state start() const noexcept { return {}; }
+    /// Whether the value of the two lies in the interval, ends included.
     [[nodiscard]] bool admits(code const & previous, code const & current, state) const {
         auto const v = value(previous, current);
         return v >= options_.low && v <= options_.high;
     }
+    /// exp(-K distance) of their value; 0 where that is NaN.
     [[nodiscard]] double evidence(code const & previous, code const & current, state) const {
         auto const v = value(previous, current);
         return std::isnan(v) ? 0 : std::exp(-options_.decay * distance(v));
     }
+    /// Nothing to remember.
     [[nodiscard]] state advance(code const &, code const &, state) const noexcept { return {}; }
+    /// Infinite: no candidate is too near a border.
     [[nodiscard]] double confidence(code const &) const noexcept { return std::numeric_limits<double>::infinity(); }
+    /// Minus the distance of their value from the interval.
     [[nodiscard]] double preference(code const & previous, code const & current, state) const {
         auto const v = value(previous, current);
         return std::isnan(v) ? -std::numeric_limits<double>::infinity() : -distance(v);

@@ -11,27 +11,30 @@
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
 
+/// How the distribution is changed.
 enum class synthid_mode : unsigned char {
     non_distortionary, ///< two leaves; a context that came up lately is left alone
     distortionary      ///< any number of leaves, every context
 };
+/// What the detector averages.
 enum class synthid_score : unsigned char {
     mean,    ///< of all g-values
     weighted ///< with weights of the layers that fall evenly from 10 to 1
 };
+/// Options of synthid_detector and synthid_processor.
 struct synthid_options {
-    std::uint32_t vocabulary = 0;    ///< V, tokens of the model
-    std::vector<std::uint64_t> keys; ///< one for each layer, 1 to 64
-    std::size_t ngram = 5;           ///< tokens that a g-value depends on, with the candidate
-    std::size_t table_size = 65536;  ///< N, a power of two
-    std::uint64_t table_seed = 0;
-    std::size_t history = 1024; ///< contexts that are remembered
-    synthid_mode mode = synthid_mode::non_distortionary;
-    std::size_t leaves = 2; ///< of distortionary sampling
-    double temperature = 1; ///< of the logits before the update
-    synthid_score score = synthid_score::mean;
-    std::optional<token> eos{}; ///< the text ends before the first of these
-    double threshold = 0.52;
+    std::uint32_t vocabulary = 0;                        ///< V, tokens of the model
+    std::vector<std::uint64_t> keys;                     ///< one for each layer, 1 to 64
+    std::size_t ngram = 5;                               ///< tokens that a g-value depends on, with the candidate
+    std::size_t table_size = 65536;                      ///< N, a power of two
+    std::uint64_t table_seed = 0;                        ///< of the table
+    std::size_t history = 1024;                          ///< contexts that are remembered
+    synthid_mode mode = synthid_mode::non_distortionary; ///< of generation; detectors look at `repeats`
+    std::size_t leaves = 2;                              ///< of distortionary sampling
+    double temperature = 1;                              ///< of the logits before the update
+    synthid_score score = synthid_score::mean;           ///< of the detector
+    std::optional<token> eos{};                          ///< the text ends before the first of these
+    double threshold = 0.52; ///< watermarked above; of the score, which is 1/2 on average without a watermark
     /// `once` leaves out contexts seen among the last `history` in both modes; MarkLLM's detector counts every one of
     /// distortionary sampling.
     watermark::repeats repeats = watermark::repeats::once;
@@ -59,8 +62,11 @@ public:
             for (std::size_t k = 0; k != layers_; ++k)
                 bits_[low] |= std::uint64_t{table_[hash(low, o.keys[k]) & mask_]} << k;
     }
+    /// One for each key.
     [[nodiscard]] std::size_t layers() const noexcept { return layers_; }
+    /// The N bits, one in a byte.
     [[nodiscard]] std::span<std::uint8_t const> table() const noexcept { return table_; }
+    /// A step of the hash: h <- (h + x) 6364136223846793005 + 1 modulo 2^64.
     [[nodiscard]] static constexpr std::uint64_t hash(std::uint64_t h, std::uint64_t x) noexcept {
         return (h + x) * 6364136223846793005u + 1;
     }
@@ -87,7 +93,7 @@ class synthid_detector {
     std::vector<double> weights_; // of the layers, of mean 1
 
 public:
-    static constexpr model_use needs = model_use::nothing;
+    static constexpr model_use needs = model_use::nothing; ///< tokens are enough
     /// \throws option_error
     explicit synthid_detector(synthid_options const & o) : options_{o}, values_(o), weights_(o.keys.size(), 1.0) {
         if (o.score == synthid_score::mean)
@@ -99,6 +105,7 @@ public:
         for (auto & w : weights_)
             w *= depth / sum;
     }
+    /// The g-values that are averaged.
     [[nodiscard]] synthid_values const & values() const noexcept { return values_; }
     /// Which tokens from n - 1 on are scored: those before the end of the text whose context is not among the last
     /// `history`.
@@ -156,9 +163,13 @@ public:
 };
 
 namespace kernels {
+/// Logits divided by the temperature, whose inverse is given.
 inline constexpr auto tempered = [](auto const & x, auto const & inverse) { return x * inverse; };
+/// ln p
 inline constexpr auto logarithm = [](auto const & p) { return math::log(p); };
+/// Sum of p over tokens with g = 1.
 inline constexpr auto tournament_mass = [](auto & sums, auto const & p, auto const & g) { sums.add(0, g * p); };
+/// p times `winner` where g is 1, and times `loser` where it is 0.
 inline constexpr auto tournament = [](auto const & p, auto const & g, auto const & winner, auto const & loser) {
     return p * (g * (winner - loser) + loser);
 };
@@ -202,6 +213,7 @@ public:
         expects_option(o.leaves >= 2, "leaves", std::to_string(o.leaves), "a number from 2 on");
         expects_option(o.temperature > 0, "temperature", std::to_string(o.temperature), "a number above 0");
     }
+    /// Changes row i for contexts[i]. \throws shape_error; option_error for a token outside the vocabulary
     template <class B, class P, class T = pointee_t<P>>
         requires elementwise<B, T>
     void operator()(B & be, std::span<token_context const> contexts, mat_view<P> logits) {

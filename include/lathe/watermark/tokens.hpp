@@ -26,7 +26,7 @@ enum class model_use : unsigned char {
 
 /// A text to judge. Refers to what it is given.
 struct token_text {
-    std::span<token const> tokens;
+    std::span<token const> tokens; ///< in order
     /// entropies[i] is that of the distribution that token i was drawn from (SWEET: entropy, EWD: spike entropy). Those
     /// of tokens that are not scored may be anything: the first token has none.
     std::span<double const> entropies{};
@@ -55,8 +55,8 @@ concept token_detector = std::copyable<D> && requires(D const & d, token_text co
 
 /// The tokens so far, of which the first `prompt` were not generated.
 struct token_context {
-    std::span<token const> tokens;
-    std::size_t prompt = 0;
+    std::span<token const> tokens; ///< prompt and generated ones, in order
+    std::size_t prompt = 0;        ///< tokens of the prompt
 };
 
 /// Changes logits, row i for contexts[i]: p(be, contexts, logits). What is drawn from them afterwards carries the
@@ -169,6 +169,21 @@ void upload_row(B & be, std::span<double const> row, mat_view<P> m, std::size_t 
     std::vector<T> values(row.size());
     std::ranges::transform(row, values.begin(), [](double x) { return static_cast<T>(x); });
     be.upload(std::span<T const>{values}, m.row(i));
+}
+/// What samplers have in common: choose(i, row) for each context of at least `prefix` tokens, row i of the logits in
+/// double, which it may change; nothing for shorter ones. \throws as expects_rows
+template <class T, class B, class P, class Choose>
+std::vector<std::optional<token>> choose_by_row(B & be, std::span<token_context const> contexts, mat_view<P> logits,
+                                                std::uint32_t vocabulary, std::size_t prefix, Choose choose) {
+    expects_rows(contexts, logits, vocabulary);
+    std::vector<std::optional<token>> chosen(contexts.size());
+    std::vector<double> row;
+    for (std::size_t i = 0; i != contexts.size(); ++i)
+        if (contexts[i].tokens.size() >= prefix) {
+            download_row<T>(be, logits, i, row);
+            chosen[i] = choose(i, row);
+        }
+    return chosen;
 }
 /// The index of the largest element, of equal ones the first; NaN counts as the least. Nothing if all are NaN or
 /// -infinity.

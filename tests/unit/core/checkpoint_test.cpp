@@ -54,6 +54,7 @@ TEST_CASE("setting a tensor again replaces it", "[checkpoint]") {
     CHECK(std::ranges::equal(std::as_const(c).bytes(0), bytes_of(h)));
     CHECK(std::ranges::equal(c.bytes(1), bytes_of(x)));
     CHECK_THROWS_WITH(c.set<float>("v", {2}, x), lathe_test::contains("'v'"));
+    CHECK_THROWS_AS(c.set({"w", dtype::f32, {std::size_t{1} << 62}}, {}), shape_error); // its bytes are 2^64
     CHECK(c.tensors().size() == 2);
 }
 

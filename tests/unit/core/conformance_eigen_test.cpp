@@ -11,3 +11,11 @@ TEMPLATE_TEST_CASE("the Eigen backend obeys the laws", "[conformance]", float, d
     options.large = threads == 2;
     lathe_test::check_conformance<lathe::eigen_backend, TestType>(be, options);
 }
+
+TEST_CASE("the Eigen backend copies what fits", "[ops]") {
+    lathe::eigen_backend be;
+    auto memory = be.allocate<float>(3);
+    std::vector<float> longer(memory.view().n + 1);
+    CHECK_THROWS_AS(be.upload(std::span<float const>{longer}, memory.view()), lathe::shape_error);
+    CHECK_THROWS_AS(be.download<float>(memory.view(), std::span{longer}), lathe::shape_error);
+}

@@ -213,5 +213,13 @@ TEST_CASE("DARE refuses what it cannot do", "[dare]") {
     wrong.set<float>("a.weight", {4}, x);
     CHECK_THROWS_WITH(merge::dare(be, f.pool, out, {}, {m.pointers[0], m.pointers[1], &wrong}),
                       contains("the mask") && contains("a.weight"));
+    auto const & info = m.all[2]->tensors()[0];
+    for (auto const & t : m.all[2]->tensors()) {
+        auto const type = t.name == info.name ? dtype::i64 : t.type;
+        std::vector<std::byte> const zeros(t.count() * size_of(type));
+        wrong.set({t.name, type, t.extents}, zeros);
+    }
+    CHECK_THROWS_WITH(merge::dare(be, f.pool, out, {}, {m.pointers[0], m.pointers[1], &wrong}),
+                      contains("the mask") && contains(info.name) && contains("I64"));
     CHECK_THROWS_WITH(merge::dare(be, merge::model_pool(nullptr, f.models.pointers), out), contains("base"));
 }

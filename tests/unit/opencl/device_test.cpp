@@ -53,6 +53,7 @@ TEST_CASE("devices are listed and chosen by index or name", "[opencl]") {
         CHECK(all[i].largest_buffer != 0);
         CHECK(all[i].parameter_bytes >= 256);
         CHECK(opencl_backend(std::to_string(i)).device().id == all[i].id);
+        CHECK(opencl_backend::chosen_device(std::to_string(i)).id == all[i].id);
     }
     auto const & first = all.front();
     CHECK(opencl::choose_device(first.name).id == first.id);

@@ -1,5 +1,6 @@
 #pragma once
 /// \file  CPU backend over Eigen. Kernels are those of core/host.hpp; products and factorisations are Eigen's.
+#include <lathe/core/host_backend.hpp>
 #include <lathe/core/ops.hpp>
 
 #include <Eigen/Cholesky>
@@ -9,12 +10,22 @@
 
 LATHE_NAMESPACE_BEGIN
 
+/// Owns n elements, of unspecified value.
+template <class T> class array_buffer {
+    std::unique_ptr<T[]> data_;
+    std::size_t n_;
+
+public:
+    /// \throws std::bad_alloc
+    explicit array_buffer(std::size_t n) : data_{new T[n]}, n_{n} {}
+    /// All of it; the view is good as long as the buffer is.
+    [[nodiscard]] vec_view<T *> view() noexcept { return {data_.get(), n_}; }
+};
+
 /// Host memory, Eigen's products and factorisations, kernels on the threads of E. Any contiguous memory is an operand
 /// without a copy: Eigen::Map and Eigen vectors through `view`, std::span through `view_of`, files through a memory
 /// map.
-template <executor E = thread_pool> class basic_eigen_backend {
-    E executor_;
-
+template <executor E = thread_pool> class basic_eigen_backend : public host_backend<E, array_buffer> {
     template <class T> using row_major = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     template <class T> static auto as_eigen(mat_view<T *> m) {
         using matrix = std::conditional_t<std::is_const_v<T>, row_major<std::remove_const_t<T>> const, row_major<T>>;
@@ -24,37 +35,14 @@ template <executor E = thread_pool> class basic_eigen_backend {
     }
 
 public:
-    static constexpr char const * name = "eigen";
-    template <class T> using pointer = T *;
-    /// Owns n elements.
-    template <class T> class buffer {
-        std::unique_ptr<T[]> data_;
-        std::size_t n_;
-
-    public:
-        explicit buffer(std::size_t n) : data_{new T[n]}, n_{n} {}
-        [[nodiscard]] vec_view<T *> view() noexcept { return {data_.get(), n_}; }
-    };
-
-    /// One thread.
-    basic_eigen_backend() = default;
-    /// \param threads counts the caller; 0 means one per processor.
-    explicit basic_eigen_backend(std::size_t threads)
-        requires std::constructible_from<E, std::size_t>
-        : executor_(threads) {}
-    explicit basic_eigen_backend(E e) : executor_(std::move(e)) {}
-
-    [[nodiscard]] E & executor() noexcept { return executor_; }
-
-    template <class T> [[nodiscard]] buffer<T> allocate(std::size_t n) { return buffer<T>(n); }
-    template <real T> void upload(std::span<T const> s, vec_view<T *> y) { std::copy(s.begin(), s.end(), y.data); }
-    template <real T> void download(vec_view<T const *> x, std::span<T> d) { std::copy_n(x.data, x.n, d.begin()); }
-    void sync() noexcept {}
+    static constexpr char const * name = "eigen"; ///< as programs show it
+    using host_backend<E, array_buffer>::host_backend;
 
     /// A dense Eigen vector, matrix or map with contiguous storage, as a vector of its coefficients in storage order.
     template <class Derived> [[nodiscard]] static auto view(Eigen::DenseBase<Derived> & x) {
         return vec_view(x.derived().data(), static_cast<std::size_t>(x.size()));
     }
+    /// The same, to be read only.
     template <class Derived> [[nodiscard]] static auto view(Eigen::DenseBase<Derived> const & x) {
         return vec_view(x.derived().data(), static_cast<std::size_t>(x.size()));
     }
@@ -63,7 +51,7 @@ public:
     template <real T>
     void gemm(op oa, op ob, T alpha, mat_view<T const *> a, mat_view<T const *> b, T beta, mat_view<T *> c) {
         std::size_t const block = 256; // rows of C: large enough for Eigen's blocking, fixed for reproducibility
-        executor_.parallel_for((c.rows + block - 1) / block, [&](std::size_t i) {
+        this->executor().parallel_for((c.rows + block - 1) / block, [&](std::size_t i) {
             auto const first = i * block, rows = std::min(block, c.rows - first);
             auto const part_a = oa == op::none ? mat_view<T const *>(a.data + first * a.ld, rows, a.cols, a.ld)
                                                : mat_view<T const *>(a.data + first, a.rows, rows, a.ld);
@@ -136,6 +124,7 @@ public:
     }
 };
 
+/// On a pool of threads.
 using eigen_backend = basic_eigen_backend<>;
 
 LATHE_NAMESPACE_END

@@ -13,6 +13,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace opencl {
 
+/// How a backend uses its device. What is unset follows from the device.
 struct options {
     std::string device = {};                ///< index or part of a name; empty: see choose_device
     std::optional<kernel_shape> shape = {}; ///< of kernels; unset: chunks on processors, groups elsewhere
@@ -35,10 +36,11 @@ struct options {
 class opencl_backend {
     /// One kernel as compiled: several programs where its sums are more than a work-group can keep.
     struct compiled {
+        /// One program, and the sums it makes.
         struct part {
-            opencl::kernel_handle kernel;
-            std::vector<std::size_t> sums;
-            std::size_t group; // work-items
+            opencl::kernel_handle kernel;  ///< of the program
+            std::vector<std::size_t> sums; ///< as the kernel numbers them
+            std::size_t group;             ///< work-items
         };
         std::vector<part> parts;
         bool tables = false;
@@ -77,11 +79,15 @@ class opencl_backend {
         : options_(std::move(o)), session_(std::move(s)), queue_(std::move(q)) {}
 
 public:
-    static constexpr char const * name = "opencl";
-    static constexpr bool storage_operands = true;
+    static constexpr char const * name = "opencl"; ///< as programs show it
+    static constexpr bool storage_operands = true; ///< kernels take elements as they are stored
+    /// A position in device memory; see opencl::pointer.
     template <class E> using pointer = opencl::pointer<E>;
+    /// The owner of device memory; see opencl::buffer.
     template <class E> using buffer = opencl::buffer<E>;
+    /// Windows of files go to the device while kernels run.
     using input_stage = opencl::input_stage;
+    /// Windows of files come from the device while kernels run.
     using output_stage = opencl::output_stage;
 
     /// The device that LATHE_OPENCL_DEVICE names, else the first GPU, else the first device.
@@ -108,33 +114,45 @@ public:
 
     /// Those there are, in the order of the indices that name them. \throws device_error
     [[nodiscard]] static std::vector<opencl::device> devices() { return opencl::devices(); }
+    /// The device that the constructor takes for these words, and nothing made on it. \throws device_error,
+    /// option_error
+    [[nodiscard]] static opencl::device chosen_device(std::string_view wanted = {}) {
+        return opencl::choose_device(wanted);
+    }
 
     /// Another queue on the same context, for another thread. What one writes the other may read after a sync.
     [[nodiscard]] opencl_backend fork() const { return {options_, session_, new_queue(*session_)}; }
 
+    /// What is known of the device.
     [[nodiscard]] opencl::device const & device() const noexcept { return session_->device; }
+    /// For use with OpenCL's own functions; the backend keeps it.
     [[nodiscard]] cl_context context() const noexcept { return session_->context.get(); }
+    /// The queue of kernels, in order; the backend keeps it.
     [[nodiscard]] cl_command_queue queue() const noexcept { return queue_.get(); }
+    /// Compiled programs, shared with all forks.
     [[nodiscard]] opencl::program_cache & programs() noexcept { return session_->programs; }
     /// Whether the device computes in T.
     template <real T> [[nodiscard]] bool supports() const noexcept {
         return std::same_as<T, float> || session_->device.fp64;
     }
+    /// How kernels go through their elements on this device.
     [[nodiscard]] opencl::kernel_shape shape() const noexcept {
         return options_.shape      ? *options_.shape
                : device().is_cpu() ? opencl::kernel_shape::chunks
                                    : opencl::kernel_shape::groups;
     }
 
-    /// Queues of transfers that events keep in order with `queue`. \throws device_error
+    /// Queues of transfers, made when first asked for, that events keep in order with `queue`. \throws device_error
+    ///@{
     [[nodiscard]] cl_command_queue upload_queue() { return or_new(upload_queue_); }
     [[nodiscard]] cl_command_queue download_queue() { return or_new(download_queue_); }
+    ///@}
     /// Whether kernels work on windows of checkpoints where they are on the host.
     [[nodiscard]] bool shares_memory() const noexcept { return options_.share ? *options_.share : device().is_cpu(); }
 
     // ---- storage
 
-    /// \throws device_error
+    /// n elements, of unspecified value; no memory for none. \throws device_error if the device has not so much
     template <class E> [[nodiscard]] buffer<E> allocate(std::size_t n) {
         if (n == 0)
             return buffer<E>(opencl::memory_handle{}, 0);
@@ -156,7 +174,7 @@ public:
                                                from.size_bytes(), from.data(), 0, nullptr, nullptr),
                           "upload: clEnqueueWriteBuffer");
     }
-    /// \throws shape_error, device_error
+    /// Waits for all that was asked for before. \throws shape_error, device_error
     template <class E> void download(const_view<E> from, std::span<E> to) {
         expects_shape(from.n == to.size(), "download: the extents differ");
         if (from.n != 0)
@@ -164,7 +182,7 @@ public:
                                               to.size_bytes(), to.data(), 0, nullptr, nullptr),
                           "download: clEnqueueReadBuffer");
     }
-    /// \throws device_error, also for what failed since the last wait
+    /// Waits for all that was asked for. \throws device_error, also for what failed since the last wait
     void sync() { opencl::check(clFinish(queue()), "clFinish"); }
 
     // ---- kernels

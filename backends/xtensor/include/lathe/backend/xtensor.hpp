@@ -3,6 +3,7 @@
 ///        products and factorisations are the library's own (core/host.hpp, core/gemm.hpp, linalg), because xtensor has
 ///        expressions, whose reductions stay scalar, and no products without a BLAS.
 #include <lathe/core/checkpoint.hpp>
+#include <lathe/core/host_backend.hpp>
 #include <lathe/core/ops.hpp>
 
 #include <xtensor/xadapt.hpp>
@@ -10,36 +11,22 @@
 
 LATHE_NAMESPACE_BEGIN
 
-/// Host memory in xtensor's buffers, kernels on the threads of E.
-template <executor E = thread_pool> class basic_xtensor_backend {
-    E executor_;
+/// Owns n elements, of unspecified value.
+template <class T> class xtensor_buffer {
+    xt::uvector<T> elements_;
 
 public:
-    static constexpr char const * name = "xtensor";
-    template <class T> using pointer = T *;
-    /// Owns n elements, of unspecified value.
-    template <class T> class buffer {
-        xt::uvector<T> elements_;
+    /// \throws std::bad_alloc
+    explicit xtensor_buffer(std::size_t n) : elements_(n) {}
+    /// All of it; the view is good as long as the buffer is.
+    [[nodiscard]] vec_view<T *> view() noexcept { return {elements_.data(), elements_.size()}; }
+};
 
-    public:
-        explicit buffer(std::size_t n) : elements_(n) {}
-        [[nodiscard]] vec_view<T *> view() noexcept { return {elements_.data(), elements_.size()}; }
-    };
-
-    /// One thread.
-    basic_xtensor_backend() = default;
-    /// \param threads counts the caller; 0 means one per processor.
-    explicit basic_xtensor_backend(std::size_t threads)
-        requires std::constructible_from<E, std::size_t>
-        : executor_(threads) {}
-    explicit basic_xtensor_backend(E e) : executor_(std::move(e)) {}
-
-    [[nodiscard]] E & executor() noexcept { return executor_; }
-
-    template <class T> [[nodiscard]] buffer<T> allocate(std::size_t n) { return buffer<T>(n); }
-    template <real T> void upload(std::span<T const> s, vec_view<T *> y) { std::copy(s.begin(), s.end(), y.data); }
-    template <real T> void download(vec_view<T const *> x, std::span<T> d) { std::copy_n(x.data, x.n, d.begin()); }
-    void sync() noexcept {}
+/// Host memory in xtensor's buffers, kernels on the threads of E.
+template <executor E = thread_pool> class basic_xtensor_backend : public host_backend<E, xtensor_buffer> {
+public:
+    static constexpr char const * name = "xtensor"; ///< as programs show it
+    using host_backend<E, xtensor_buffer>::host_backend;
 
     /// The elements of a container, adaptor or view, in the order they lie in memory. \throws shape_error if they do
     /// not lie side by side
@@ -73,6 +60,7 @@ public:
     }
 };
 
+/// On a pool of threads.
 using xtensor_backend = basic_xtensor_backend<>;
 
 /// Whether the elements lie row after row without gaps. A dimension of one element has no stride.

@@ -2,8 +2,9 @@
 /// \file  The OpenCL 1.2 C interface with owners for its objects and exceptions for its status codes.
 #include <lathe/core/error.hpp>
 
-// As the CMake target has it; for who takes the headers without CMake. All files of a program must agree.
 #ifndef CL_TARGET_OPENCL_VERSION
+/// The version of OpenCL that its headers declare, as the CMake target has it; for who takes the headers without CMake.
+/// All files of a program must agree.
 #    define CL_TARGET_OPENCL_VERSION 120
 #endif
 #include <CL/cl.h>
@@ -100,11 +101,14 @@ public:
             Retain(o);
         return adopt(o);
     }
+    /// One more share.
     handle(handle const & other) noexcept : object_(other.object_) {
         if (object_ != nullptr)
             Retain(object_);
     }
+    /// The other's share: it has nothing afterwards.
     handle(handle && other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+    /// What this had a share of loses it.
     handle & operator=(handle other) noexcept {
         std::swap(object_, other.object_);
         return *this;
@@ -113,15 +117,20 @@ public:
         if (object_ != nullptr)
             Release(object_);
     }
+    /// Without a share of its own; null for nothing.
     [[nodiscard]] Object get() const noexcept { return object_; }
+    /// Whether it is a share of something.
     explicit operator bool() const noexcept { return object_ != nullptr; }
 };
+/// Shares of the objects that the backend makes.
+///@{
 using memory_handle = handle<cl_mem, clRetainMemObject, clReleaseMemObject>;
 using queue_handle = handle<cl_command_queue, clRetainCommandQueue, clReleaseCommandQueue>;
 using context_handle = handle<cl_context, clRetainContext, clReleaseContext>;
 using program_handle = handle<cl_program, clRetainProgram, clReleaseProgram>;
 using kernel_handle = handle<cl_kernel, clRetainKernel, clReleaseKernel>;
 using event_handle = handle<cl_event, clRetainEvent, clReleaseEvent>;
+///@}
 
 } // namespace opencl
 LATHE_NAMESPACE_END

@@ -13,8 +13,13 @@ namespace opencl {
 
 /// One operand, or one item of a list.
 struct slot {
-    enum class kind : unsigned char { elements, number, stream };
-    kind what;
+    /// How the kernel gets it: from memory, as an argument, or by making it.
+    enum class kind : unsigned char {
+        elements, ///< in device memory
+        number,   ///< the same for all elements
+        stream    ///< random numbers, made where they are used
+    };
+    kind what;                        ///< which of the three
     bool listed = false;              ///< an item of a list
     std::size_t ordinal = 0;          ///< among the slots of its kind; of elements, among those in lists
     dtype type = dtype::f32;          ///< of elements
@@ -48,16 +53,23 @@ template <real T> class call {
     }
 
 public:
+    /// In the order of the operands; those of a list side by side.
     [[nodiscard]] std::span<slot const> slots() const noexcept { return slots_; }
+    /// Equal for calls that the same source serves: of each slot its kind and, of elements, type and alignment; the
+    /// lists and their lengths.
     [[nodiscard]] std::string const & signature() const noexcept { return signature_; }
+    /// Slots of outputs: the first ones.
     [[nodiscard]] std::size_t outputs() const noexcept { return outputs_; }
+    /// Slots of numbers.
     [[nodiscard]] std::size_t numbers() const noexcept { return numbers_; }
+    /// Slots of streams.
     [[nodiscard]] std::size_t streams() const noexcept { return streams_; }
     /// Slots of elements in lists.
     [[nodiscard]] std::size_t listed() const noexcept { return listed_; }
     /// What the arguments of all slots take.
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
+    /// Ready for the operands of another call; keeps memory.
     void clear() {
         slots_.clear();
         signature_.clear();
@@ -68,6 +80,8 @@ public:
         outputs_ = slots_.size();
         signature_.push_back('|');
     }
+    /// The next operand. \throws unsupported_error for elements without arithmetic
+    ///@{
     template <class E>
         requires std::same_as<std::remove_const_t<E>, T>
     void add(vec_view<pointer<E>> const & v) {
@@ -102,10 +116,14 @@ public:
         in_list_ = false;
         signature_.push_back(']');
     }
+    ///@}
 };
 
 /// How a kernel goes through its elements: see opencl/source.hpp.
-enum class kernel_shape : unsigned char { chunks, groups };
+enum class kernel_shape : unsigned char {
+    chunks, ///< a work-item takes a range of its own: for processors
+    groups  ///< neighbours take neighbouring elements: for the rest
+};
 
 /// How the source of a kernel reaches its operands.
 template <real T> class access {
@@ -119,9 +137,11 @@ public:
     access(std::span<slot const> slots, bool tables, kernel_shape shape)
         : slots_(slots), tables_(tables), shape_(shape) {}
 
+    /// In decimal.
     [[nodiscard]] static std::string number_of(std::size_t i) { return std::to_string(i); }
     /// Whether slot i comes in the buffer that holds all lists; then it is aligned.
     [[nodiscard]] bool gathered(slot const & s) const { return tables_ && s.listed && s.what == slot::kind::elements; }
+    /// Whether the kernel finds the elements at multiples of their size.
     [[nodiscard]] bool aligned(slot const & s) const { return s.aligned || gathered(s); }
     /// What the elements of a slot are in OpenCL C: bits for what has no arithmetic there.
     [[nodiscard]] std::string element(slot const & s) const {
@@ -203,8 +223,11 @@ public:
         std::size_t first_, size_;
 
     public:
+        /// Slots [first, first + size).
         items(access const & a, std::size_t first, std::size_t size) : access_(&a), first_(first), size_(size) {}
+        /// As many as when the kernel is called.
         [[nodiscard]] std::size_t size() const noexcept { return size_; }
+        /// Writes down that element i of item k is read.
         [[nodiscard]] symbol<T> operator[](std::size_t k) const { return access_->read(first_ + k); }
     };
     /// What the kernel sees of an operand that begins at slot `next`, which moves on behind it.

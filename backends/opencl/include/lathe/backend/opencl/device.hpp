@@ -11,22 +11,26 @@ namespace opencl {
 
 /// One device, and what the backend needs to know of it.
 struct device {
-    std::size_t index = 0; ///< among all devices, platform by platform: what LATHE_OPENCL_DEVICE may say
-    cl_platform_id platform = nullptr;
-    cl_device_id id = nullptr;
-    cl_device_type type = 0;
-    std::string name, vendor, version, driver; ///< version of OpenCL, version of the driver
-    std::string platform_name, platform_version;
-    std::size_t compute_units = 1;
-    std::size_t global_memory = 0;   ///< bytes
-    std::size_t largest_buffer = 0;  ///< bytes
-    std::size_t local_memory = 0;    ///< bytes
-    std::size_t work_group_size = 1; ///< largest
-    std::size_t parameter_bytes = 0; ///< largest size of all arguments of a kernel together
-    bool fp64 = false;               ///< arithmetic in double
-    bool correctly_rounded = false;  ///< float quotients and roots can be
-    [[nodiscard]] bool is_gpu() const noexcept { return (type & CL_DEVICE_TYPE_GPU) != 0; }
-    [[nodiscard]] bool is_cpu() const noexcept { return (type & CL_DEVICE_TYPE_CPU) != 0; }
+    std::size_t index = 0;             ///< among all devices, platform by platform: what LATHE_OPENCL_DEVICE may say
+    cl_platform_id platform = nullptr; ///< it belongs to
+    cl_device_id id = nullptr;         ///< what OpenCL knows it by
+    cl_device_type type = 0;           ///< bits CL_DEVICE_TYPE_...
+    std::string name,                  ///< of the device, as its vendor gives it
+        vendor,                        ///< of the device
+        version,                       ///< of OpenCL
+        driver;                        ///< its version
+    std::string platform_name,         ///< of the platform
+        platform_version;              ///< of OpenCL, and the platform's own
+    std::size_t compute_units = 1;     ///< what work-groups run on, side by side
+    std::size_t global_memory = 0;     ///< bytes
+    std::size_t largest_buffer = 0;    ///< bytes
+    std::size_t local_memory = 0;      ///< bytes
+    std::size_t work_group_size = 1;   ///< largest
+    std::size_t parameter_bytes = 0;   ///< largest size of all arguments of a kernel together
+    bool fp64 = false;                 ///< arithmetic in double
+    bool correctly_rounded = false;    ///< float quotients and roots can be
+    [[nodiscard]] bool is_gpu() const noexcept { return (type & CL_DEVICE_TYPE_GPU) != 0; } ///< by its type
+    [[nodiscard]] bool is_cpu() const noexcept { return (type & CL_DEVICE_TYPE_CPU) != 0; } ///< by its type
 };
 
 /// A number or another plain property. \throws device_error

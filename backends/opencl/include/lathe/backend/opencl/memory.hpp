@@ -16,18 +16,21 @@ template <class E> class pointer {
     std::size_t offset_ = 0;
 
 public:
-    using element_type = E;
+    using element_type = E; ///< as lathe::pointee reads it
     pointer() = default;
     /// Element `offset` of a cl_mem, which may be the caller's.
     explicit pointer(memory_handle memory, std::size_t offset = 0) : memory_(std::move(memory)), offset_(offset) {}
+    /// To memory that can be written, as to memory to be read.
     template <class U>
         requires std::is_const_v<E> && std::same_as<U, std::remove_const_t<E>>
     pointer(pointer<U> p) : memory_(std::move(p.memory_)), offset_(p.offset_) {}
 
+    /// n elements on, which may be negative.
     friend pointer operator+(pointer p, std::ptrdiff_t n) {
         p.offset_ += static_cast<std::size_t>(n);
         return p;
     }
+    /// Without a share of its own; null for no memory.
     [[nodiscard]] cl_mem memory() const noexcept { return memory_.get(); }
     /// In elements.
     [[nodiscard]] std::size_t offset() const noexcept { return offset_; }
@@ -39,10 +42,15 @@ template <class E> class buffer {
     std::size_t n_;
 
 public:
+    /// n elements at the beginning of `memory`.
     buffer(memory_handle memory, std::size_t n) : data_(std::move(memory)), n_(n) {}
+    /// The memory moves; the other can only be assigned to, or end.
+    ///@{
     buffer(buffer &&) noexcept = default;
     buffer & operator=(buffer &&) noexcept = default;
+    ///@}
     ~buffer() = default;
+    /// All of it; the view holds a share of the memory.
     [[nodiscard]] vec_view<pointer<E>> view() const { return {data_, n_}; }
 };
 

@@ -70,7 +70,7 @@ class program_cache {
     context_handle context_;
     device device_;
     std::string folder_, options_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::map<std::string, program_handle> programs_; // by digest
     std::size_t built_ = 0, loaded_ = 0;
 
@@ -138,11 +138,12 @@ class program_cache {
     }
 
 public:
+    /// \param folder of programs on disk; empty: none
     program_cache(context_handle context, device d, std::string folder)
         : context_(std::move(context)), device_(std::move(d)), folder_(std::move(folder)),
           options_(device_.correctly_rounded ? "-w -cl-fp32-correctly-rounded-divide-sqrt" : "-w") {}
 
-    /// What a program's digest is made of, besides its source.
+    /// The digest of all that a program depends on: the device, its driver, the options and the source.
     [[nodiscard]] std::string key_of(std::string const & source) const {
         std::string all;
         for (auto const * part : {&device_.name, &device_.vendor, &device_.version, &device_.driver,
@@ -150,9 +151,18 @@ public:
             all.append(std::to_string(part->size())).append(":").append(*part);
         return sha256(all);
     }
+    /// Where programs are on disk; empty: nowhere.
     [[nodiscard]] std::string const & folder() const noexcept { return folder_; }
-    [[nodiscard]] std::size_t built() const noexcept { return built_; }   ///< from source
-    [[nodiscard]] std::size_t loaded() const noexcept { return loaded_; } ///< from disk
+    /// Programs that were compiled from source.
+    [[nodiscard]] std::size_t built() const {
+        std::lock_guard const lock{mutex_};
+        return built_;
+    }
+    /// Programs that were read from disk.
+    [[nodiscard]] std::size_t loaded() const {
+        std::lock_guard const lock{mutex_};
+        return loaded_;
+    }
 
     /// The program of a source. \throws device_error, whose message ends in the build log, if it does not compile
     program_handle get(std::string const & source) {

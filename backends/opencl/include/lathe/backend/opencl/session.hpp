@@ -64,11 +64,15 @@ inline void check(clblast::StatusCode code, char const * what) {
     throw device_error{std::string{"CLBlast: "} + what + ": " + name + " (" + std::to_string(number) + ")", number};
 }
 
+/// One context on one device. Shared by a backend and its forks, on any threads; what it has is not changed but for
+/// `programs`, which locks itself.
 struct session {
-    opencl::device device;
-    context_handle context;
-    program_cache programs;
+    opencl::device device;  ///< what is known of it
+    context_handle context; ///< of its own, or the caller's
+    program_cache programs; ///< compiled for the device
 
+    /// \param folder of compiled programs; empty: none \throws unsupported_error for a big-endian device; device_error
+    /// for one without a compiler
     session(opencl::device d, context_handle c, std::string folder)
         : device(std::move(d)), context(std::move(c)), programs(context, device, std::move(folder)) {
         if (device_info<cl_bool>(device.id, CL_DEVICE_ENDIAN_LITTLE) == CL_FALSE)

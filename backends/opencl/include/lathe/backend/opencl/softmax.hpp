@@ -7,6 +7,7 @@
 LATHE_NAMESPACE_BEGIN
 namespace opencl {
 
+/// One kernel, softmax_rows: a work-group to a row, one T of local memory for each work-item.
 template <real T> std::string softmax_source() {
     std::string source = std::same_as<T, double> ? "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\ntypedef double T;\n"
                                                  : "typedef float T;\n";

@@ -112,11 +112,13 @@ inline float uniform(ulong i, ulong seed, ulong purpose) {
     return fraction(lane == 0u ? s.a : lane == 1u ? s.b : lane == 2u ? s.c : s.d);
 }
 )";
+/// What depends on T, behind the prelude: for kernels in float.
 inline constexpr std::string_view prelude_float = R"(
 typedef float T;
 inline ushort narrow_bf16(float x) { return float_to_bf16(x); }
 inline ushort narrow_f16(float x) { return float_to_f16(x); }
 )";
+/// The same for kernels in double.
 inline constexpr std::string_view prelude_double = R"(
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 typedef double T;

@@ -14,10 +14,10 @@ namespace opencl {
 
 /// Memory of the host as memory of the device. The buffer begins at an aligned address at or before the bytes.
 struct shared_bytes {
-    memory_handle memory;
-    std::size_t offset = 0;
+    memory_handle memory;   ///< a buffer over the host's memory
+    std::size_t offset = 0; ///< of the bytes in it
 
-    /// \throws device_error
+    /// Nothing is copied: the bytes have to outlive all work on them. \throws device_error
     template <class Byte> static shared_bytes of(cl_context context, std::span<Byte> bytes) {
         constexpr std::size_t alignment = 128; // of the largest type of OpenCL C
         auto const offset = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment;
@@ -31,6 +31,7 @@ struct shared_bytes {
         check(status, "clCreateBuffer of a window");
         return s;
     }
+    /// The first n of the bytes.
     [[nodiscard]] vec_view<pointer<std::byte>> view(std::size_t n) const {
         return {pointer<std::byte>(memory, offset), n};
     }
@@ -67,6 +68,7 @@ class input_stage {
 
 public:
     input_stage() = default;
+    /// The windows on their way move along.
     input_stage(input_stage &&) noexcept = default;
     input_stage & operator=(input_stage &&) = delete;
     ~input_stage() {
@@ -94,6 +96,8 @@ public:
         }
         return s.host;
     }
+    /// The window on the device, behind whose arrival later kernels wait. `bytes` stay as windows::input_stage says.
+    /// \throws device_error
     template <class Backend> vec_view<pointer<std::byte>> put(Backend & be, std::span<std::byte const> bytes) {
         auto & s = slots_[turn_];
         if (bytes.empty())
@@ -141,7 +145,13 @@ class output_stage {
 
 public:
     output_stage() = default;
-    output_stage(output_stage &&) noexcept = default;
+    /// The windows on their way move along.
+    output_stage(output_stage && other) noexcept
+        : slots_(std::move(other.slots_)), turn_(other.turn_), waited_(other.waited_),
+          kernels_(std::move(other.kernels_)) {
+        for (auto & s : other.slots_)
+            s.mapped = nullptr;
+    }
     output_stage & operator=(output_stage &&) = delete;
     ~output_stage() {
         try { // nothing may write to the host any more
@@ -154,6 +164,7 @@ public:
         } catch (...) { // said already, or of no interest any more
         }
     }
+    /// Memory on the device for what is to come to `to`, or `to` itself where memory is shared. \throws device_error
     template <class Backend> vec_view<pointer<std::byte>> begin(Backend & be, std::span<std::byte> to) {
         kernels_ = queue_handle::share(be.queue());
         auto & s = slots_[turn_++ % 2];
@@ -168,6 +179,7 @@ public:
             s.device = be.template allocate<std::byte>(to.size());
         return s.device.view().sub(0, to.size());
     }
+    /// All work on the window has been asked for: it goes to the host when that is done. \throws device_error
     template <class Backend> void fetch(Backend & be) {
         auto & s = slots_[(turn_ - 1) % 2];
         if (s.to.empty())
@@ -189,6 +201,7 @@ public:
         }
         s.fetched = event_handle::adopt(fetched);
     }
+    /// Returns when the earliest window that was fetched and not waited for is there. \throws device_error
     template <class Backend> void wait(Backend &) { finish(slots_[waited_++ % 2]); }
 };
 

@@ -32,6 +32,7 @@ public:
     ~tracer() { current_ = outer_; }
     tracer(tracer const &) = delete;
     tracer & operator=(tracer const &) = delete;
+    /// The latest tracer of this thread, of which there has to be one.
     static tracer & current() { return *current_; }
 
     // Not inlined: kernels are many, and none of this is in a hurry.
@@ -43,6 +44,8 @@ public:
             statements_.push_back({condition, at->first});
         return at->second;
     }
+    /// The number of the value of an operation on values of these numbers.
+    ///@{
     [[gnu::noinline]] std::size_t unary(char const * before, std::size_t a, char const * behind,
                                         bool condition = false) {
         return value_of(std::string{before}.append(name(a)).append(behind), condition);
@@ -53,6 +56,7 @@ public:
     [[gnu::noinline]] std::size_t select(std::size_t condition, std::size_t yes, std::size_t no) {
         return value_of(name(condition).append(" ? ").append(name(yes)).append(" : ").append(name(no)));
     }
+    ///@}
     /// A number in OpenCL C, to the bit. T is the arithmetic type there too.
     template <real T> [[gnu::noinline]] std::size_t literal(T x) {
         if (x != x)
@@ -63,6 +67,7 @@ public:
         std::snprintf(text, sizeof text, "%a%s", static_cast<double>(x), sizeof(T) == 4 ? "f" : "");
         return value_of(text);
     }
+    /// What the source calls a value.
     [[nodiscard]] static std::string name(std::size_t value) { return "v" + std::to_string(value); }
     /// The statements as source, each line begun with `indent`.
     [[nodiscard]] std::string source(std::string_view indent) const {
@@ -82,7 +87,7 @@ template <real T> class condition;
 
 /// The number of a value that was written down. The only data of symbols.
 struct written {
-    std::size_t value;
+    std::size_t value; ///< as tracer::value_of numbers it
 };
 
 /// Stands for an element. Behaves like a number, branches aside.
@@ -100,14 +105,18 @@ template <real T> class symbol {
     }
 
 public:
+    /// Stands for that value.
     symbol(written w) : value_(w.value) {}
     /// Literals mix with symbols.
     template <class Number>
         requires std::is_arithmetic_v<Number>
     symbol(Number x) : value_(tracer::current().literal(static_cast<T>(x))) {}
 
+    /// The number of its value.
     [[nodiscard]] std::size_t value() const noexcept { return value_; }
 
+    /// Writes down one operation of OpenCL C.
+    ///@{
     friend symbol operator+(symbol const & a, symbol const & b) { return join(a, " + ", b); }
     friend symbol operator-(symbol const & a, symbol const & b) { return join(a, " - ", b); }
     friend symbol operator*(symbol const & a, symbol const & b) { return join(a, " * ", b); }
@@ -119,8 +128,10 @@ public:
     friend condition<T> operator>=(symbol const & a, symbol const & b) { return compare(a, " >= ", b); }
     friend condition<T> operator==(symbol const & a, symbol const & b) { return compare(a, " == ", b); }
     friend condition<T> operator!=(symbol const & a, symbol const & b) { return compare(a, " != ", b); }
+    ///@}
 
-    // The functions of lathe::math.
+    /// The functions of lathe::math.
+    ///@{
     [[nodiscard]] symbol abs() const { return call("fabs(", *this); }
     [[nodiscard]] symbol sqrt() const { return call("sqrt(", *this); }
     [[nodiscard]] symbol exp() const { return call("exp(", *this); }
@@ -130,6 +141,7 @@ public:
         auto & t = tracer::current();
         return written{t.value_of("pow(" + tracer::name(value_) + ", " + tracer::name(exponent.value_) + ")")};
     }
+    ///@}
 };
 
 /// Stands for the result of a comparison: an int that is 0 or 1.
@@ -137,10 +149,14 @@ template <real T> class condition {
     std::size_t value_;
 
 public:
+    /// Stands for that value.
     condition(written w) : value_(w.value) {}
+    /// Chooses between values, both of which are computed.
     [[nodiscard]] symbol<T> select(symbol<T> const & yes, symbol<T> const & no) const {
         return written{tracer::current().select(value_, yes.value(), no.value())};
     }
+    /// Writes down one operation on conditions; both sides are computed.
+    ///@{
     friend condition operator&&(condition const & a, condition const & b) {
         return written{tracer::current().binary(a.value_, " & ", b.value_, true)};
     }
@@ -150,6 +166,7 @@ public:
     friend condition operator!(condition const & a) {
         return written{tracer::current().unary("!", a.value_, "", true)};
     }
+    ///@}
 };
 
 /// What a kernel adds to: remembers the values that were added, and to which sum.
@@ -157,7 +174,9 @@ template <real T> class sums_recorder {
     std::vector<std::pair<std::size_t, std::size_t>> * terms_;
 
 public:
+    /// \param terms where they are put, pairs of a sum and a value's number; the caller's
     explicit sums_recorder(std::vector<std::pair<std::size_t, std::size_t>> & terms) : terms_(&terms) {}
+    /// Adds a value, a symbol or a literal, to a sum.
     template <class Value> void add(std::size_t sum, Value const & value) const {
         terms_->emplace_back(sum, symbol<T>(value).value());
     }
