@@ -4,6 +4,7 @@
 #   CXX              the compiler that builds (g++ unless set)
 #   LATHE_COMPILERS  those that have to agree on sources, headers and diagnostics ("g++ clang++-19" unless set); the last
 #                    of them compiles the unit tests with sanitizers
+#   LATHE_FUZZ_SECONDS  how long each fuzz target runs (60 unless set)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/support/install_packages.sh
@@ -54,6 +55,17 @@ cmake --preset asan "${complete[@]}" "-DCMAKE_CXX_COMPILER=$sanitizing" -DLATHE_
 cmake --build --preset asan --target lathe_unit_tests
 say "testing: asan"
 run_tests asan
+say "building and testing what runs on several threads: tsan"
+cmake --preset tsan "${complete[@]}"
+cmake --build --preset tsan
+run_tests tsan
+
+# Readers of foreign bytes, each for LATHE_FUZZ_SECONDS (60 unless set) under libFuzzer, which is clang's.
+say "building the fuzz targets"
+cmake --preset fuzz "${complete[@]}"
+cmake --build --preset fuzz
+say "testing: fuzz"
+run_tests fuzz
 
 # Everything else with $CXX, and the tests of linalg that are too long for sanitizers: with Eigen alone, then with all
 # backends, in one folder, so that little is built twice.

@@ -168,6 +168,7 @@ std::vector<lathe::io::file> open_side_files(fs::path const & folder) {
         lathe::io::fail(folder, "list", code.value());
     std::ranges::sort(found);
     std::vector<lathe::io::file> opened;
+    opened.reserve(found.size());
     for (auto const & path : found)
         opened.push_back(lathe::io::file::open(path));
     return opened;
@@ -181,7 +182,7 @@ std::string with_type(lathe::io::file const & config, lathe::dtype type) {
         return {};
     std::string text(static_cast<std::size_t>(config.size()), '\0');
     config.read(std::as_writable_bytes(std::span{text}), 0);
-    auto all = json::parse(text, nullptr, false);
+    auto all = lathe::reflect::parse_json(text);
     bool changed = false;
     for (auto const * const key : {"torch_dtype", "dtype"})
         if (all.is_object() && all.contains(key)) {

@@ -4,7 +4,10 @@
 
 #include <lathe/reflect/merge.hpp>
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
+
+#include <sstream>
 
 namespace lathe_cli {
 
@@ -64,19 +67,39 @@ public:
     }
 };
 
+/// Passes over a document.
+class ignored_document final : public YAML::EventHandler {
+    void OnDocumentStart(YAML::Mark const &) override {}
+    void OnDocumentEnd() override {}
+    void OnNull(YAML::Mark const &, YAML::anchor_t) override {}
+    void OnAlias(YAML::Mark const &, YAML::anchor_t) override {}
+    void OnScalar(YAML::Mark const &, std::string const &, YAML::anchor_t, std::string const &) override {}
+    void OnSequenceStart(YAML::Mark const &, std::string const &, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnSequenceEnd() override {}
+    void OnMapStart(YAML::Mark const &, std::string const &, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnMapEnd() override {}
+};
+
+/// Whether a text has more than one document. Not by YAML::LoadAll, which finds documents without end after "{},".
+bool several_documents(std::string const & text) {
+    std::istringstream in(text);
+    YAML::Parser parser(in);
+    ignored_document ignored;
+    return parser.HandleNextDocument(ignored) && parser.HandleNextDocument(ignored);
+}
+
 json parse_yaml(std::string const & text, std::string const & path) {
     try {
-        auto const documents = YAML::LoadAll(text);
-        if (documents.size() > 1)
-            reject(path, std::to_string(documents.size()) + " YAML documents", "one");
-        return documents.empty() ? json(nullptr) : yaml_reader{path}.read(documents.front(), "");
+        if (several_documents(text))
+            reject(path, "several YAML documents", "one");
+        return yaml_reader{path}.read(YAML::Load(text), "");
     } catch (YAML::Exception const & e) {
         throw lathe::format_error{path + ": YAML: " + e.what()};
     }
 }
 
 /// A parameter of mergekit and the option it becomes.
-enum class parameter_kind {
+enum class parameter_kind : unsigned char {
     schedule_per_model, ///< a list of schedules
     schedule,           ///< one
     number_of_models,   ///< one number, which all models must have in common
@@ -192,6 +215,7 @@ class mergekit_reader {
         if (!all.is_object())
             reject(at(place + "parameters"), lathe::reflect::shown(all), "a map");
         std::vector<std::string_view> known;
+        known.reserve(rule_->parameters.size());
         for (auto const & rule : rule_->parameters)
             known.push_back(rule.name);
         for (auto const & [name, value] : all.items()) {

@@ -61,7 +61,7 @@ void work_journal::read(std::string const & head) {
             if (line != head)
                 return;
         } else {
-            auto const entry = json::parse(line, nullptr, false);
+            auto const entry = lathe::reflect::parse_json(line);
             if (!entry.is_object() || !entry.contains("item") || !entry["item"].is_string()
                 || !entry.contains("report"))
                 break;

@@ -62,6 +62,11 @@ echo '{"hidden_size": 8, "dtype": "float32"}' >model/config.json
 run 0 merge average model -o long --out-dtype F16
 same long/tokenizer.json model/tokenizer.json
 grep -q '"dtype": "float16"' long/config.json || fail "config.json: $(<long/config.json)"
+# A configuration that is nested without end is copied as it is.
+head -c 200000 /dev/zero | tr '\0' '[' | sed 's/^/{"torch_dtype": "float32", "x": /' >model/config.json
+head -c 200000 /dev/zero | tr '\0' ']' | sed 's/$/}/' >>model/config.json
+run 0 merge average model -o deep --out-dtype BF16
+same deep/config.json model/config.json
 # Adapters keep their name, or their loaders do not find them.
 mkdir adapter && cp "$m0" adapter/adapter_model.safetensors && echo '{}' >adapter/adapter_config.json
 run 0 merge average adapter adapter -o adapters

@@ -158,9 +158,10 @@ reject '.*different values' <<<"{merge_method: linear, parameters: {weight: 1}, 
 reject "models\[0\].parameters.densty: unknown parameter; did you mean 'density'" <<<"{merge_method: ties, base_model: $base, models: [{model: $m0, parameters: {weight: 1, densty: 0.5}}]}"
 reject 'density: found \[0.53,0.3\]' <<<"{merge_method: dare_ties, base_model: $base, parameters: {weight: 1}, models: [{model: $m0, parameters: {density: 0.53}}, {model: $m1, parameters: {density: 0.3}}]}"
 reject '.*parameters.<<: found a merge key' <<<"{merge_method: linear, models: [{model: $m0, parameters: &p {weight: 1}}, {model: $m1, parameters: {<<: *p}}]}"
-reject 'found 2 YAML documents' <<<"{merge_method: linear, parameters: {weight: 1}, $two}
+reject 'found several YAML documents' <<<"{merge_method: linear, parameters: {weight: 1}, $two}
 ---
 {merge_method: slerp}"
+reject 'found several YAML documents' <<<'{},' # in which yaml-cpp's LoadAll finds documents without end
 for key in dtype out_dtype; do
     echo "{merge_method: linear, $key: int8, parameters: {weight: 1}, $two}" >bad.yml
     refuse 2 "bad.yml: $key: found 'int8'" merge --config bad.yml -o x.safetensors

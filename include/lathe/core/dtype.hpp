@@ -105,6 +105,17 @@ constexpr std::size_t count_of(std::span<std::size_t const> extents) {
         throw shape_error{"shape: the number of elements exceeds 2^64"};
     return n;
 }
+/// Bytes of a tensor if none of its extents were zero; nothing if they are more than 2^63. Files with such shapes are
+/// refused though they may hold no element: rows * columns must not wrap in whoever uses a shape.
+constexpr std::optional<std::uint64_t> widest_bytes(std::span<std::size_t const> extents, dtype type) {
+    std::uint64_t size = size_of(type);
+    for (auto const e : extents) {
+        if (e != 0 && size > (std::uint64_t{1} << 63) / e)
+            return std::nullopt;
+        size *= e == 0 ? 1 : e;
+    }
+    return size;
+}
 /// "[2, 3]"
 inline std::string to_string(shape const & extents) {
     std::string s = "[";

@@ -16,7 +16,23 @@ namespace io {
 using lathe::first_not_utf8;
 using lathe::utf8_length;
 
-/// Text from a file for use in a one-line message: control characters and what is not UTF-8 as `\xNN`, cut at about
+/// Whether a character shows as itself in a line of a terminal: no control character of either set (C0, C1), no mark
+/// that turns the direction of what follows or ends the line, none that cannot be seen.
+constexpr bool is_plain(char32_t c) noexcept {
+    struct range {
+        char32_t first, last;
+    };
+    constexpr range hidden[] = {
+        {0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},      {0x61c, 0x61c},   // soft hyphen, Arabic letter mark
+        {0x200b, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202e},  {0x2060, 0x206f}, // not the joiners, which scripts need
+        {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+    for (auto const & [first, last] : hidden)
+        if (c >= first && c <= last)
+            return false;
+    return c != utf8_character::invalid;
+}
+
+/// Text from a file for use in a one-line message: bytes of what is not UTF-8, or not plain, as `\xNN`, cut at about
 /// `limit` bytes.
 inline std::string printable(std::string_view text, std::size_t limit = 120) {
     constexpr std::string_view digits = "0123456789abcdef";
@@ -24,10 +40,8 @@ inline std::string printable(std::string_view text, std::size_t limit = 120) {
     while (!text.empty()) {
         if (out.size() >= limit)
             return out + "...";
-        auto const length = std::max<std::size_t>(1, utf8_length(text));
-        auto const first = static_cast<unsigned char>(text[0]), last = static_cast<unsigned char>(text[length - 1]);
-        bool const shown =
-            length > 2 || (length == 2 ? first != 0xc2u || last >= 0xa0u : first >= 0x20u && first < 0x7fu);
+        auto const [code, length] = first_character(text);
+        bool const shown = is_plain(code);
         for (auto const c : text.substr(0, length)) {
             auto const byte = static_cast<unsigned char>(c);
             if (shown)

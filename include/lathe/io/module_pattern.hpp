@@ -25,6 +25,13 @@ class module_pattern {
             count += at + 2 != text_.size() && (text_[at + 2] == '=' || text_[at + 2] == '!');
         return count;
     }
+    /// Whether \1 to \9 stand in it: the polynomial search cannot have them, and libstdc++ lets their numbers overflow.
+    [[nodiscard]] bool has_references() const {
+        for (auto at = text_.find('\\'); at != text_.npos && at + 1 != text_.size(); at = text_.find('\\', at + 2))
+            if (text_[at + 1] >= '1' && text_[at + 1] <= '9')
+                return true;
+        return false;
+    }
     /// A repetition {n} is n copies of what it repeats, and the search goes as deep as there are copies.
     [[nodiscard]] std::size_t copies() const {
         std::size_t product = 1;
@@ -61,6 +68,8 @@ public:
             refuse("repetitions of more than " + std::to_string(max_states) + " characters in all", "fewer");
         if (lookaheads() > max_lookaheads)
             refuse(std::to_string(lookaheads()) + " lookaheads", "at most " + std::to_string(max_lookaheads));
+        if (has_references())
+            refuse("a reference to a group", "none");
         auto flags = std::regex::ECMAScript | std::regex::optimize;
 #ifdef __GLIBCXX__
         flags |= std::regex_constants::__polynomial;

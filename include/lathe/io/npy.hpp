@@ -200,12 +200,9 @@ public:
         auto header = npy_header_parser(text, label_).parse();
         data_begin_ = begin + length;
         tensor_info info{"array", header.type, std::move(header.extents)};
-        std::size_t count = 0;
-        try {
-            count = info.count();
-        } catch (shape_error const &) {
-            reject("shape " + to_string(info.extents), "a number of elements below 2^64");
-        }
+        if (!widest_bytes(info.extents, info.type))
+            reject("shape " + to_string(info.extents), "at most 2^63 bytes");
+        auto const count = info.count();
         if (count > (size - data_begin_) / size_of(info.type) || (size - data_begin_) != count * size_of(info.type))
             reject(std::to_string(size - data_begin_) + " bytes of data",
                    std::to_string(count) + " elements of " + std::to_string(size_of(info.type)) + " bytes, for shape "

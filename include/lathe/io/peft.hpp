@@ -338,6 +338,8 @@ class peft_folder {
             || std::any_of(eb.begin() + 2, eb.end(), [](std::size_t n) { return n != 1; }))
             wrong(m, "shapes " + to_string(ea) + " of A and " + to_string(eb) + " of B do not belong together");
         m.rank = ea[0];
+        if (m.rank == 0 && config_.peft_type == "LORA") // the scaling divides by it
+            wrong(m, "rank 0");
         m.outputs = eb[0];
         m.inputs = 1;
         for (std::size_t i = 1; i != ea.size(); ++i)

@@ -174,16 +174,9 @@ class header_reader final : public json_events {
             if (!seen_[i])
                 reject(label_, tensor(info.name), "no " + std::string{field_names[i]}, "dtype, shape and data_offsets");
         field_ = field::shape;
-        std::uint64_t size = size_of(info.type);
-        bool empty = false;
-        for (auto const extent : info.extents) {
-            empty = empty || extent == 0;
-            // Also where another extent is zero: rows * columns must not wrap in whoever uses the shape.
-            if (extent != 0 && size > (std::uint64_t{1} << 63) / extent)
-                reject_field(to_string(info.extents), "at most 2^63 bytes");
-            size *= std::max<std::uint64_t>(extent, 1);
-        }
-        size = empty ? 0 : size;
+        if (!widest_bytes(info.extents, info.type))
+            reject_field(to_string(info.extents), "at most 2^63 bytes");
+        std::uint64_t const size = info.bytes();
         field_ = field::data_offsets;
         auto const found = [&, first = begin, last = end] {
             return (offsets_ < 2 ? std::to_string(offsets_) + " numbers"
@@ -320,8 +313,11 @@ inline safetensors_layout lay_out(std::span<tensor_info const> tensors,
         if (t.extents.size() > safetensors_limits::rank)
             reject(label, "tensor '" + printable(t.name) + "': shape", std::to_string(t.extents.size()) + " extents",
                    "at most " + std::to_string(safetensors_limits::rank));
+        static_cast<void>(t.count()); // a number of elements that does not exist is no matter of the format
+        if (!widest_bytes(t.extents, t.type))
+            reject(label, "tensor '" + printable(t.name) + "': shape", to_string(t.extents), "at most 2^63 bytes");
         auto const size = std::uint64_t{t.bytes()};
-        if (t.count() > (std::uint64_t{1} << 63) / size_of(t.type) || size > (std::uint64_t{1} << 63) - at)
+        if (size > (std::uint64_t{1} << 63) - at)
             reject(label, "file size", "more than 2^63 bytes", "less");
         entry(t.name);
         out.head.append("\"dtype\":\"").append(name_of(t.type)).append("\",\"shape\":[");

@@ -66,10 +66,16 @@ inline std::string shown(json const & value) {
 /// - `parse(text)`: what a person types as the value of a flag, as JSON, which read() judges.
 template <class T> struct codec;
 
-/// JSON if the text is that, else the text as a string, which `read` will not take for a number.
+/// JSON if the text is that, in at most 64 levels (copying and writing it recurse), else the text as a string, which
+/// `read` will not take for a number.
 inline json parse_json(std::string_view text) {
-    auto j = json::parse(text, nullptr, false);
-    return j.is_discarded() ? json(std::string{text}) : j;
+    bool deep = false;
+    auto j = json::parse(text, [&](int depth, json::parse_event_t event, json &) {
+        using enum json::parse_event_t;
+        deep = deep || (depth >= 64 && (event == array_start || event == object_start)); // depth: of what is around it
+        return !deep;
+    }, false);
+    return deep || j.is_discarded() ? json(std::string{text}) : j;
 }
 
 /// Numbers with a fraction. What is not finite is null as JSON; a flag takes finite ones only.

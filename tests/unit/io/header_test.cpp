@@ -165,6 +165,13 @@ TEST_CASE("nesting, extents and messages are bounded", "[io]") {
 
     CHECK(lathe::io::printable("a\x80\xc3\xa9\xc2\x9b\xc3 \x7f\xe6\xa8\xa1")
           == "a\\x80\xc3\xa9\\xc2\\x9b\\xc3 \\x7f\xe6\xa8\xa1");
+    // What turns the direction of a line, ends it, or cannot be seen; and what only looks odd.
+    for (char32_t const c : {U'\u061c', U'\u200e', U'\u200f', U'\u2028', U'\u2029', U'\u202a', U'\u202e', U'\u2066',
+                             U'\u2069', U'\u200b', U'\ufeff', U'\U000e0041', U'\x80', U'\x9f'})
+        CHECK(!lathe::io::is_plain(c));
+    for (char32_t const c : {U'\u00a0', U'\u200d', U'\u2027', U'\u202f', U'\u2070', U'\u05d0', U'\U0001f600'})
+        CHECK(lathe::io::is_plain(c));
+    CHECK(lathe::io::printable("w\xe2\x80\xaegnp.exe") == "w\\xe2\\x80\\xaegnp.exe");
     // A hostile name must not fill the terminal or steer it.
     try {
         parse_header("{\"\\u001b[2J\\n\xc2\x9b" + std::string(100'000, 'x') + "\":1}", 0, "f");
@@ -234,6 +241,9 @@ TEST_CASE("what the format cannot hold is not written", "[io]") {
     CHECK_THROWS_WITH(lay_out({"a", lathe::dtype::u8, lathe::shape(65, 1)}), contains("65 extents"));
     CHECK_THROWS_AS(lay_out({"a", lathe::dtype::u8, {std::size_t{1} << 63, 2}}), lathe::shape_error);
     CHECK_THROWS_AS(lay_out({"a", lathe::dtype::f64, {std::size_t{1} << 62}}), lathe::format_error);
+    // What would not be read is not written, though it has no bytes.
+    CHECK_THROWS_WITH(lay_out({"a", lathe::dtype::f32, {std::size_t{1} << 62, 8, 0}}),
+                      contains("tensor 'a': shape: found [4611686018427387904, 8, 0], expected at most 2^63 bytes"));
     CHECK_THROWS_WITH(lay_out({"a", lathe::dtype::u8, {1}}, {{"k", std::string(100'000'000, 'x')}}),
                       contains("header length"));
 }

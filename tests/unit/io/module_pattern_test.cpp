@@ -23,13 +23,15 @@ TEST_CASE("a pattern has to match the whole name", "[peft]") {
     CHECK(!matches("(?!.*lm_head).*proj", "lm_head.q_proj"));
     CHECK(matches("(?:a|b){2,3}", "aba"));
     CHECK(matches("\\{9\\}", "{9}"));
+    CHECK(matches("\\\\1", "\\1"));
 }
 
 TEST_CASE("patterns that are none, or too large, are refused with their place", "[peft]") {
     for (auto const & pattern :
          {std::string{"("}, std::string{"[z-a]"}, std::string{"a{2,1}"}, std::string{"*"}, std::string{"(a)\\1"},
           std::string{"a{99999}"}, std::string{"((a{30}){30}){30}"}, std::string{"(a?){1000}"}, std::string(257, 'a'),
-          std::string{"(?=a)(?=a)(?!b)(?=a)a"}, std::string{"x{99999999999999999999}"}}) {
+          std::string{"(?=a)(?=a)(?!b)(?=a)a"}, std::string{"x{99999999999999999999}"},
+          std::string{"a\\22222222222222222222"}, std::string{"\\"}, std::string{"a\\\\\\"}}) {
         CAPTURE(pattern.substr(0, 40));
         CHECK_THROWS_AS(matches(pattern, "a"), format_error);
     }

@@ -83,8 +83,10 @@ TEST_CASE("what is no such file is refused by name", "[npy]") {
     refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, -3)}"), "shape");
     refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (6)}"), "single extent");
     refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 3)}"), "64 bits");
-    refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 6)}"), "2^64");
-    refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387905, 3)}"), "elements");
+    refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 6)}"), "2^63");
+    refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387905, 3)}"), "2^63");
+    // An array without elements, of which rows * columns would wrap.
+    refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4294967296, 4294967296)}"), "2^63");
     refuse(with("{'descr': '<f4', 'fortran_order': False}"), "no shape");
     refuse(with("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (6,)}"), "twice");
     refuse(with("{'descr': '<f4', 'fortran_order': False, 'shape': (6,), 'x': 1}"), "key");

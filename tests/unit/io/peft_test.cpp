@@ -64,6 +64,11 @@ TEST_CASE("an adapter folder comes back as it was written", "[peft]") {
     io::save_peft(folder.path() / "half", {.r = 4}, half);
     CHECK_THROWS_AS(io::peft_folder(folder.path() / "half"), mismatch_error);
     CHECK_THROWS_AS(io::peft_folder(folder.path() / "none"), io_error);
+    memory_checkpoint nothing; // and a scaling that would be alpha / 0
+    add(nothing, "m", "lora_A.weight", {0, 6});
+    add(nothing, "m", "lora_B.weight", {5, 0});
+    io::save_peft(folder.path() / "nothing", {.r = 0}, nothing);
+    CHECK_THROWS_WITH(io::peft_folder(folder.path() / "nothing"), contains("module 'm': rank 0"));
 }
 
 TEST_CASE("every spelling of a tensor's name", "[peft]") {

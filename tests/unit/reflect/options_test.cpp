@@ -140,6 +140,15 @@ TEST_CASE("options: what a person types becomes JSON") {
     CHECK(codec<std::string>::parse("12") == json("12"));
 }
 
+TEST_CASE("options: JSON that is nested without end is a text") {
+    std::string const levels(1'000'000, '[');
+    for (auto const & text : {levels, levels + std::string(levels.size(), ']')}) // invalid, and valid
+        CHECK(reflect::parse_json(text) == text);
+    std::string const few(64, '[');
+    CHECK(reflect::parse_json(few + std::string(64, ']')).is_array());
+    CHECK(reflect::parse_json('[' + few + std::string(65, ']')).is_string());
+}
+
 TEST_CASE("options: a description holds names, texts, types and defaults") {
     auto const all = reflect::describe<inner_options>();
     REQUIRE(all.size() == 2);
