@@ -11,5 +11,5 @@ echo "valgrind_opencl.sh, $(date -u +%F), $(valgrind --version)"
 status=0
 valgrind --leak-check=full --num-callers=40 --error-exitcode=9 --suppressions=tests/load/valgrind_opencl.supp "$work/program" \
     >"$work/said" 2>&1 || status=$?
-grep -E 'right|wrong|definitely lost:|possibly lost:|ERROR SUMMARY' "$work/said"
+grep -E ': (right|wrong)$|definitely lost:|possibly lost:|ERROR SUMMARY' "$work/said"
 [[ $status == 0 ]] || { grep -B 2 -A 20 -E 'Invalid|uninitialised|are (definitely|possibly) lost' "$work/said" | head -n 100; exit 1; }
