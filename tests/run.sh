@@ -55,10 +55,14 @@ cmake --preset asan "${complete[@]}" "-DCMAKE_CXX_COMPILER=$sanitizing" -DLATHE_
 cmake --build --preset asan --target lathe_unit_tests
 say "testing: asan"
 run_tests asan
+say "building and testing what runs on several threads: tsan"
+cmake --preset tsan "${complete[@]}"
+cmake --build --preset tsan
+run_tests tsan
 
 # Readers of foreign bytes, each for LATHE_FUZZ_SECONDS (60 unless set) under libFuzzer, which is clang's.
 say "building the fuzz targets"
-cmake --preset fuzz "${complete[@]}" -DLATHE_XTENSOR=OFF -DLATHE_OPENCL=OFF -DLATHE_BUILD_EXAMPLES=OFF -DLATHE_BUILD_BENCH=OFF
+cmake --preset fuzz "${complete[@]}"
 cmake --build --preset fuzz
 say "testing: fuzz"
 run_tests fuzz

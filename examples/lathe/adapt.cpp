@@ -716,6 +716,7 @@ int init(start_entry const & method, json const & given, init_settings const & s
             start(t);
 
     std::vector<std::string> names;
+    names.reserve(targets.size());
     for (auto const & t : targets)
         names.push_back(t.module);
     lathe::io::peft_config out;

@@ -51,7 +51,6 @@ std::vector<target> find_targets(lathe::checkpoint const & model, target_setting
     if (settings.target_pattern)
         pattern.emplace(*settings.target_pattern, "--target-pattern");
     std::vector<target> found;
-    std::string unfit;
     for (std::size_t i = 0; i != model.tensors().size(); ++i) {
         auto const & info = model.tensors()[i];
         if (!std::string_view{info.name}.ends_with(weight_end) || info.name.size() == weight_end.size())

@@ -44,7 +44,7 @@ public:
             throw lathe::mismatch_error{"corpus: no sentence is followed by another, expected documents of several"};
     }
     /// Proposals for one text. \param row_of the embedding of a text \param stream separates texts
-    template <class RowOf> auto source(RowOf row_of, std::uint64_t seed, std::uint32_t stream) const {
+    template <class RowOf> [[nodiscard]] auto source(RowOf row_of, std::uint64_t seed, std::uint32_t stream) const {
         return [this, row_of, u = lathe::random::uniform_stream{seed, stream}, last = std::optional<std::string>{},
                 order = std::vector<std::size_t>{},
                 at = std::size_t{0}](lathe::watermark::sampling_context const & context, std::size_t count) mutable {

@@ -168,6 +168,7 @@ std::vector<lathe::io::file> open_side_files(fs::path const & folder) {
         lathe::io::fail(folder, "list", code.value());
     std::ranges::sort(found);
     std::vector<lathe::io::file> opened;
+    opened.reserve(found.size());
     for (auto const & path : found)
         opened.push_back(lathe::io::file::open(path));
     return opened;

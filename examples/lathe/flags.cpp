@@ -159,6 +159,7 @@ bool option_flags::configure(std::string const & field, json const & value, std:
 }
 std::vector<std::string_view> option_flags::names() const {
     std::vector<std::string_view> all;
+    all.reserve(fields_.size());
     for (auto const & field : fields_)
         all.push_back(field.name);
     return all;

@@ -79,17 +79,27 @@ void say_file_at(std::uintptr_t address) {
     say("an input");
 }
 
+void remove_staged() {
+    for (unsigned i = 0; staged_length != 0 && i != lathe::io::staged_file::names_taken(); ++i) {
+        auto * const end = std::to_chars(staged.data() + staged_length, staged.data() + staged.size() - 5, i).ptr;
+        std::ranges::copy(std::string_view{".tmp\0", 5}, end);
+        ::unlink(staged.data());
+    }
+}
+
+/// A library calls abort: PoCL does where it finds no linker. The program ends as it would without this.
+void aborted(int) {
+    remove_staged();
+    say("lathe: error: a library that the program uses has ended it; nothing was written\n");
+}
+
 /// Mapped pages that cannot be read. Only calls that signal handlers may make. The first thread that comes here ends
 /// the program, others that read the same file wait for that.
 [[noreturn]] void give_up(int, siginfo_t * info, void *) {
     static std::atomic_flag entered = ATOMIC_FLAG_INIT;
     while (entered.test_and_set())
         ::pause();
-    for (unsigned i = 0; staged_length != 0 && i != lathe::io::staged_file::names_taken(); ++i) {
-        auto * const end = std::to_chars(staged.data() + staged_length, staged.data() + staged.size() - 5, i).ptr;
-        std::ranges::copy(std::string_view{".tmp\0", 5}, end);
-        ::unlink(staged.data());
-    }
+    remove_staged();
     say("lathe: error: ");
     say_file_at(reinterpret_cast<std::uintptr_t>(info->si_addr));
     say(" cannot be read any more (was it shortened, or is its disk failing?); nothing was written\n");
@@ -115,6 +125,10 @@ void catch_interrupts(std::filesystem::path const & output) {
         std::ranges::copy(prefix, staged.begin());
         staged_length = prefix.size();
     }
+    struct sigaction abort{};
+    abort.sa_handler = &aborted;
+    abort.sa_flags = static_cast<int>(SA_RESETHAND);
+    ::sigaction(SIGABRT, &abort, nullptr);
     struct sigaction fault{};
     fault.sa_sigaction = &give_up;
     fault.sa_flags = SA_SIGINFO;

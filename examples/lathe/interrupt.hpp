@@ -8,7 +8,8 @@ namespace lathe_cli {
 struct interrupt_token {
     [[nodiscard]] bool stop_requested() const noexcept;
 };
-/// From now on. Also ends the program with one line where a mapped input can no longer be read.
+/// From now on. Also ends the program with one line where a mapped input can no longer be read, and leaves nothing
+/// where a library aborts.
 /// \param output the folder of what is being written, in which nothing is to be left behind; empty if nothing is
 void catch_interrupts(std::filesystem::path const & output = {});
 

@@ -67,7 +67,7 @@ std::map<std::string, std::string> metadata_of(json const & provenance,
 namespace {
 
 int fail(std::string_view what, int status) {
-    std::cerr << "lathe: error: " << lathe::io::printable(what, 1000) << std::endl;
+    std::cerr << "lathe: error: " << lathe::io::printable(what, 1000) << '\n'; // which standard error writes at once
     return status;
 }
 
@@ -109,6 +109,7 @@ int run(int argc, char const * const * argv) {
             return call();
 
     std::vector<std::string> names;
+    names.reserve(commands.size());
     for (auto const & [sub, call] : commands)
         names.push_back(sub->get_name());
     std::vector<std::string_view> const known(names.begin(), names.end());

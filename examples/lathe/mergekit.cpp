@@ -99,7 +99,7 @@ json parse_yaml(std::string const & text, std::string const & path) {
 }
 
 /// A parameter of mergekit and the option it becomes.
-enum class parameter_kind {
+enum class parameter_kind : unsigned char {
     schedule_per_model, ///< a list of schedules
     schedule,           ///< one
     number_of_models,   ///< one number, which all models must have in common
@@ -215,6 +215,7 @@ class mergekit_reader {
         if (!all.is_object())
             reject(at(place + "parameters"), lathe::reflect::shown(all), "a map");
         std::vector<std::string_view> known;
+        known.reserve(rule_->parameters.size());
         for (auto const & rule : rule_->parameters)
             known.push_back(rule.name);
         for (auto const & [name, value] : all.items()) {

@@ -37,7 +37,7 @@ std::string human_seconds(double seconds) {
         return format("%.0f ms", seconds * 1000);
     if (seconds < 59.95)
         return format("%.1f s", seconds);
-    auto const whole = static_cast<long long>(std::llround(seconds));
+    auto const whole = std::llround(seconds);
     if (whole < 3600)
         return format("%lld min %02lld s", whole / 60, whole % 60);
     return format("%lld h %02lld min", whole / 3600, whole % 3600 / 60);

@@ -4,7 +4,7 @@
 #include "flags.hpp"
 
 #include <algorithm>
-#include <set>
+#include <utility>
 
 namespace lathe_cli {
 
@@ -23,7 +23,7 @@ std::string escaped(std::string_view text) {
     bool code = false;
     for (auto const c : text) {
         code = code != (c == '`');
-        if (c == '|' || (!code && (c == '<' || c == '>' || c == '*' || c == '\\')))
+        if (c == '|' || (!code && (c == '<' || c == '*' || c == '\\')))
             s += '\\';
         s += c;
     }
@@ -135,11 +135,12 @@ std::string names_of(commands const & apps) {
 
 /// Flags that all commands below one have, or four of them at least, are shown once, above.
 struct shared_rows {
-    commands all;
+    commands children;
     std::vector<std::pair<row, commands>> rows; ///< each with who has it
 
-    explicit shared_rows(CLI::App const & parent) {
-        for (auto const * const app : below(parent))
+    explicit shared_rows(CLI::App const & parent) : children{below(parent)} {
+        commands all; // but those with commands of their own
+        for (auto const * const app : children)
             if (below(*app).empty())
                 all.push_back(app);
         for (auto const * const app : all)
@@ -151,11 +152,12 @@ struct shared_rows {
             auto const n = entry.second.size();
             return n < 2 || (n < all.size() && n < 4);
         });
-        std::ranges::stable_sort(rows, {}, [&](auto const & entry) { // groups and users together
-            return std::ranges::find_if(rows, [&](auto const & other) {
+        for (auto & entry : std::exchange(rows, {})) { // those of one group and the same users together
+            auto const last = std::find_if(rows.rbegin(), rows.rend(), [&](auto const & other) {
                 return other.first.group == entry.first.group && other.second == entry.second;
-            }) - rows.begin();
-        });
+            });
+            rows.insert(last == rows.rend() ? rows.end() : last.base(), std::move(entry));
+        }
     }
     [[nodiscard]] std::vector<row> without(std::vector<row> own) const {
         std::erase_if(own, [&](row const & r) {
@@ -171,7 +173,7 @@ struct shared_rows {
             for (; i != rows.size() && rows[i].first.group == first.group && rows[i].second == users; ++i)
                 table.push_back(rows[i].first);
             commands others;
-            for (auto const * const app : all)
+            for (auto const * const app : children)
                 if (std::ranges::find(users, app) == users.end())
                     others.push_back(app);
             s += tables(table, others.empty()                 ? " of all"
@@ -194,15 +196,16 @@ std::string section_of(CLI::App const & app, std::size_t level, shared_rows cons
     std::string aliases;
     for (auto const & alias : app.get_aliases())
         aliases += ", or " + code(alias);
-    auto s = "\n" + std::string(level, '#') + " " + path_of(app) + "\n\n" + escaped(app.get_description()) + "."
-             + (inner.empty() ? " " + code(usage(app)) + aliases + "." : " One of " + names_of(inner) + ".") + "\n";
+    auto s = "\n" + std::string(level, '#') + " " + path_of(app) + "\n\n"
+             + (inner.empty() ? code(usage(app)) + aliases + ": " : "") + escaped(app.get_description())
+             + (inner.empty() ? "" : "\n\nOne of " + names_of(inner) + ".") + "\n";
     auto own = rows_of(app);
     if (above != nullptr)
         own = above->without(std::move(own));
     if (inner.empty())
         return s + tables(own);
     shared_rows const shared(app);
-    s += shared.text() + tables(shared.without(std::move(own)), " without one of these");
+    s += shared.text() + tables(shared.without(std::move(own)), " where none of these is named");
     for (auto const * const child : inner)
         s += section_of(*child, level + 1, &shared);
     return s;
@@ -226,8 +229,8 @@ This page is what `lathe --reference` prints, made of the option structs that th
 | flag | `--it` for yes and, where it is listed, `--no-it` for no |
 | `this`, `that` | one of these names |
 | text, file | as it stands; a file is a path |
-| list of numbers, of integers, of schedules | values between commas, a list of JSON, or the flag again and again |
-| list of text | the flag again and again, or a list of JSON; for arguments without a flag, several |
+| list of numbers, of integers, of schedules | values between commas, a JSON list, or the flag again and again |
+| list of text | the flag again and again, or a JSON list; for arguments without a flag, several |
 | schedule | a number for all tensors; numbers between commas, a gradient over the depth; JSON for names and filters: see [merging](command-line.md#merging) |
 | JSON object | `{"name": value}` |
 )";
@@ -238,11 +241,8 @@ std::string reference_of(CLI::App const & app) {
     std::string s{beginning};
     s += tables(rows_of(app), " of " + code(app.get_name()) + " itself");
     s += "\n| command | |\n|---|---|\n";
-    for (auto const * const command : below(app)) {
-        auto const inner = below(*command);
-        s += "| " + link_to(*command, path_of(*command)) + " | " + escaped(command->get_description())
-             + (inner.empty() ? "" : ": " + names_of(inner)) + " |\n";
-    }
+    for (auto const * const command : below(app))
+        s += "| " + link_to(*command, path_of(*command)) + " | " + escaped(command->get_description()) + " |\n";
     for (auto const * const command : below(app))
         s += section_of(*command, 2, nullptr);
     return s;

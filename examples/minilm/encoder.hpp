@@ -61,7 +61,7 @@ class encoder {
 
     // ---- weights ------------------------------------------------------------------------------------------------
 
-    lathe::tensor_info const & find(std::string const & name, std::size_t extents) const {
+    [[nodiscard]] lathe::tensor_info const & find(std::string const & name, std::size_t extents) const {
         auto const at = weights_.find(name);
         if (!at || weights_.tensors()[*at].extents.size() != extents
             || !lathe::is_floating(weights_.tensors()[*at].type))

@@ -74,7 +74,6 @@ template <class B> void run() {
         evaluate(be);
     }
 }
-
 } // namespace
 
 int main() { run<vector_backend>(); }

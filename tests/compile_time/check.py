@@ -4,8 +4,9 @@ the budget in budget.txt. A header that is over is measured again, beside the re
 change their pace. Fails also where the table of docs/compile-time.md lacks a header, has one that is gone, or has a figure
 above the budget; the figures are those of the machine it was made on, by
 
-    check.py --table    measures every header three times, in turn with the reference, and renews the table from the minima,
-                        after every round
+    check.py --table              measures every header three times, in turn with the reference, and renews the table from
+                                  the minima, after every round
+    check.py --table HEADER...    the same for these headers; the others keep their figures, on the machine they have
 """
 import concurrent.futures
 import fnmatch
@@ -55,11 +56,19 @@ def budget_of(header, rows):
     return next(row[1:] for row in reversed(rows) if fnmatch.fnmatch(header, row[0]))
 
 
+def all_headers():
+    """Of every backend, there or not."""
+    return {str(h.relative_to(r)) for r in [root / "include", *root.glob("backends/*/include")] for h in r.rglob("*.hpp")}
+
+
+def table_figures():
+    """The committed ones: (times, MB) by header."""
+    return {header: (float(times), float(peak)) for header, times, peak in table_row.findall(page.read_text())}
+
+
 def faults_of_table(rows):
-    """What is wrong with the table that is committed. The headers of all backends are in it."""
-    wanted = {str(h.relative_to(r)) for r in [root / "include", *root.glob("backends/*/include")] for h in r.rglob("*.hpp")}
-    found = {header: (float(times), float(peak)) for header, times, peak in table_row.findall(page.read_text())}
-    said = [f"{h}: not in the table" for h in sorted(wanted - found.keys())]
+    wanted, found = all_headers(), table_figures()
+    said = [f"{h}: not in the table (check.py --table {h})" for h in sorted(wanted - found.keys())]
     said += [f"{h}: in the table, and no header" for h in sorted(found.keys() - wanted)]
     for header in sorted(wanted & found.keys()):
         times, megabytes = budget_of(header, rows)
@@ -69,10 +78,15 @@ def faults_of_table(rows):
     return said
 
 
-def write_table(headers, rows):
-    """Measures one header after the other, three rounds, and puts the table into the page."""
+def machine(unit, base):
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
     models = re.findall(r"^model name\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE) or ["unknown"]
+    return (f"On {models[0]} ({len(models)} cores), with {version}: `<string>`, `<vector>` and `<span>` take {unit:.2f} s and "
+            f"{base:.0f} MB.\n")
+
+
+def write_table(headers, rows, whole):
+    kept = {h: figures for h, figures in table_figures().items() if h in all_headers() and h not in headers}
     best, unit = {h: (float("inf"), float("inf")) for h in headers}, float("inf")
     base = cost(reference)[1]
     for _ in range(3):
@@ -82,15 +96,16 @@ def write_table(headers, rows):
             after = cost(reference)[0]
             best[header] = min(best[header][0], seconds / min(before, after)), min(best[header][1], peak)
             before, unit = after, min(unit, after)
-        text = (f"\nOn {models[0]} ({len(models)} cores), with {version}: `<string>`, `<vector>` and `<span>` take {unit:.2f} s "
-                f"and {base:.0f} MB.\n")
-        for folder in sorted({h.rpartition("/")[0] for h in headers}):
-            text += f"\n| `{folder}/` | times | budget | MB | budget |\n|---|---|---|---|---|\n"
-            for header in sorted(h for h in headers if h.rpartition("/")[0] == folder):
-                times, megabytes = budget_of(header, rows)
-                text += f"| `{header}` | {best[header][0]:.1f} | {times:g} | {best[header][1]:.0f} | {megabytes:g} |\n"
         old = page.read_text()
-        page.write_text(old[:old.index(table_begin) + len(table_begin)] + text + "\n" + old[old.index(table_end):])
+        start, end = old.index(table_begin) + len(table_begin), old.index(table_end)
+        head = machine(unit, base) if whole else old[start:end].lstrip().partition("\n")[0] + "\n"
+        figures, text = kept | best, "\n" + head
+        for folder in sorted({h.rpartition("/")[0] for h in figures}):
+            text += f"\n| `{folder}/` | times | budget | MB | budget |\n|---|---|---|---|---|\n"
+            for header in sorted(h for h in figures if h.rpartition("/")[0] == folder):
+                times, megabytes = budget_of(header, rows)
+                text += f"| `{header}` | {figures[header][0]:.1f} | {times:g} | {figures[header][1]:.0f} | {megabytes:g} |\n"
+        page.write_text(old[:start] + text + "\n" + old[end:])
 
 
 def main():
@@ -99,8 +114,8 @@ def main():
     if not headers:
         sys.exit("compile_time: no header found")
     cost(reference)  # brings the compiler into memory
-    if sys.argv[1:] == ["--table"]:
-        write_table(headers, rows)
+    if sys.argv[1:2] == ["--table"]:
+        write_table(sys.argv[2:] or headers, rows, whole=not sys.argv[2:])
         said = faults_of_table(rows)
         sys.exit("\n".join(said) if said else 0)
     unit, base = min(cost(reference) for _ in range(5))

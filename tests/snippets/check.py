@@ -9,7 +9,7 @@ blocks marked runnable run. Comments on the line before a block say how to take 
     <!-- needs: BACKEND -->   the cpp block is passed over in builds without that backend
     <!-- given: GLOB -->      (anywhere) copies files of the tree to where the blocks after it run
 
-The blocks of one page run in order, in one folder made for that page."""
+Blocks after <!-- newcomer: NAME --> are run by tests/newcomer/check.sh. The blocks of one page run in order, in one folder made for that page."""
 import concurrent.futures
 import glob
 import os

@@ -89,7 +89,8 @@ inline void validate(fuzzy_c_means_options const & o, clustering_inputs const & 
 }
 
 /// The next centres from the sums of a pass: means of the points, of length 1 in cosines. A cluster without weight,
-/// and in cosines one whose mean is 0, keeps the centre before. \throws option_error if there is none before
+/// and in cosines one whose mean is 0, keeps the centre before. \throws option_error if there is none before;
+/// non_finite_error where sums of finite points are not
 inline void update_centres(pass_totals const & totals, metric of, std::span<double const> before,
                            std::span<double> centres) {
     auto const clusters = totals.weights.size(), dimensions = centres.size() / clusters;
@@ -102,6 +103,9 @@ inline void update_centres(pass_totals const & totals, metric of, std::span<doub
                 square += s * s;
             divisor = divisor > 0 ? std::sqrt(square) : 0;
         }
+        if (!std::isfinite(divisor) || !std::ranges::all_of(sums, [](double s) { return std::isfinite(s); }))
+            throw non_finite_error{"centre " + std::to_string(j)
+                                   + ": sums over the points are not finite: they are too large for the arithmetic"};
         if (divisor > 0)
             for (std::size_t k = 0; k != dimensions; ++k)
                 centres[j * dimensions + k] = sums[k] / divisor;
@@ -209,6 +213,9 @@ fuzzy_c_means_result iterate_fuzzy_c_means(B & be, fuzzy_c_means_options const &
         result.masses = totals.masses;
         result.objective = totals.objective;
         result.mixed_objective = by_centre ? std::numeric_limits<double>::quiet_NaN() : totals.mixed_objective;
+        if (!std::isfinite(result.objective))
+            throw non_finite_error{
+                "clustering: the objective is not finite: distances are too large for the arithmetic"};
         ctl.observe(progress{result.iterations, options.max_iterations, result.objective, result.residual});
         if (options.stop == stopping::fro ? result.residual < options.tolerance : result.residual <= options.tolerance)
             result.status = status::converged;
@@ -266,7 +273,8 @@ fuzzy_c_means_result cluster_points(B & be, Points & points, Rule const & rule, 
 /// (d_squared: one for each cluster). Time: 4 N K d an iteration, 6 N K d with a stopping rule that looks at
 /// memberships: the previous ones are computed again, for memberships are never stored. Memory: N doubles, and K d
 /// doubles for each of 32 blocks of 1440 points.
-/// \throws option_error, shape_error; non_finite_error, also for points of length 0 where distances are cosines
+/// \throws option_error, shape_error; non_finite_error, also for points of length 0 where distances are cosines, and
+/// where sums or distances of finite points are too large for T
 template <real T = float, class B, class P, class Obs = no_observer, class Stop = never_stop>
     requires matrix_space<B, T>
 fuzzy_c_means_result fuzzy_c_means(B & be, mat_view<P> x, clustering_inputs const & inputs,

@@ -114,9 +114,9 @@ public:
             s.failure = nullptr;
             s.active = s.threads.size();
             ++s.generation;
+            busy_ = true; // before any block of this call runs, for it may call again
         }
         s.work.notify_all();
-        busy_ = true;
         s.take_blocks();
         std::unique_lock lock{s.mutex};
         s.done.wait(lock, [&] { return s.active == 0; });

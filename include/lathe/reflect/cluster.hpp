@@ -18,7 +18,7 @@ inline constexpr auto lathe::reflect::help<lathe::cluster::fuzzy_c_means_options
     {"stop", "what has to be small: the largest, summed or root mean square (fro) change of memberships, or how far "
              "centres move, which costs nothing"},
     {"tolerance", "how small, not below 0"},
-    {"max_iterations", "at most, at least 1"},
+    {"max_iterations", "how many at most, from 1 on"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::cluster::fuzzy_c_means_result, options, status, iterations, dimensions, centres, weights,
                         masses, objective, mixed_objective, residual, separation);
@@ -33,7 +33,7 @@ inline constexpr auto lathe::reflect::help<lathe::cluster::k_means_options> = la
     {"seeding_power", "of the distances that d_squared draws by, above 0"},
     {"seed", "of the start"},
     {"tolerance", "stop when no centre moves further; 0: when none moves"},
-    {"max_iterations", "at most, at least 1"},
+    {"max_iterations", "how many at most, from 1 on"},
 });
 BOOST_HANA_ADAPT_STRUCT(lathe::cluster::k_means_result, options, status, iterations, dimensions, centres, weights,
                         objective, residual);

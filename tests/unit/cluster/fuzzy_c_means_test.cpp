@@ -398,6 +398,9 @@ TEST_CASE("what cannot be clustered is refused", "[fuzzy_c_means]") {
     CHECK_THROWS_AS(cluster::fuzzy_c_means<double>(be, mat_view<double const *>(x.data(), 0, 3)), shape_error);
     x[3 * 17 + 1] = std::numeric_limits<double>::infinity();
     CHECK_THROWS_WITH(run({.clusters = 2}), contains("point 17"));
+    std::vector<float> const large(30, 3e38F); // whose sum is none
+    CHECK_THROWS_WITH(cluster::fuzzy_c_means<float>(be, rows_of(large, 3), {.clusters = 1}),
+                      contains("centre 0: sums over the points are not finite"));
     x[3 * 17 + 1] = std::nan("");
     CHECK_THROWS_AS(run({.clusters = 2}), non_finite_error);
     x[3 * 17] = x[3 * 17 + 1] = x[3 * 17 + 2] = 0;

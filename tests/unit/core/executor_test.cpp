@@ -103,6 +103,16 @@ TEST_CASE("a call inside a block runs on its thread", "[executor]") {
     CHECK(inner == 12);
 }
 
+TEST_CASE("calls inside every block of a call that has threads run serially from the first", "[executor]") {
+    for (int again = 0; again != 100; ++again) {
+        thread_pool pool(4); // whose threads are quicker than the caller now and then
+        std::atomic<int> inner{0};
+        for (int round = 0; round != 3; ++round)
+            pool.parallel_for(8, [&](std::size_t) { pool.parallel_for(4, [&](std::size_t) { ++inner; }); });
+        REQUIRE(inner == 96);
+    }
+}
+
 TEST_CASE("a pool moves", "[executor]") {
     thread_pool a(2);
     CHECK(visits(a, 10) == std::vector<int>(10, 1));

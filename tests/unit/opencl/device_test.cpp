@@ -44,6 +44,25 @@ device_error refusal() {
 }
 } // namespace
 
+TEST_CASE("contexts do not outlive backends that made products for ever", "[opencl]") {
+    std::vector<opencl::context_handle> contexts;
+    for (int i = 0; i != 32; ++i) {
+        opencl_backend be;
+        contexts.push_back(opencl::context_handle::share(be.context()));
+        auto m = be.allocate<float>(3 * 16);
+        ops::fill(be, 1.0F, m.view());
+        auto const part = [&](std::size_t k) { return as_matrix(m.view().sub(16 * k, 16), 4, 4); };
+        ops::gemm(be, op::none, op::none, 1.0F, part(0), part(1), 0.0F, part(2));
+        be.sync();
+    }
+    auto const left = std::ranges::count_if(contexts, [](opencl::context_handle const & c) {
+        cl_uint shares = 0;
+        CHECK(clGetContextInfo(c.get(), CL_CONTEXT_REFERENCE_COUNT, sizeof shares, &shares, nullptr) == CL_SUCCESS);
+        return shares == 1; // ours
+    });
+    CHECK(left > 16); // CLBlast keeps the last few
+}
+
 TEST_CASE("devices are listed and chosen by index or name", "[opencl]") {
     auto const all = opencl::devices();
     REQUIRE(!all.empty());

@@ -51,6 +51,31 @@ inline std::mutex & product_mutex() {
     return mutex;
 }
 
+/// A share of what CLBlast keeps. It holds every context that it has compiled for, some 3 MiB each, for ever. Let go is
+/// all of it at once, which is compiled anew where it is wanted again: when no session is left, and after some ended.
+class product_share {
+    static constexpr std::size_t worthwhile = 16;
+    static inline std::size_t alive_ = 0, ended_ = 0; // under product_mutex
+
+public:
+    /// One more session.
+    product_share() {
+        std::lock_guard const lock{product_mutex()};
+        ++alive_;
+    }
+    product_share(product_share const &) = delete;
+    product_share & operator=(product_share const &) = delete;
+    /// One less; the last lets go.
+    ~product_share() {
+        std::lock_guard const lock{product_mutex()};
+        ++ended_;
+        if (--alive_ == 0 && ended_ >= worthwhile) {
+            ended_ = 0;
+            static_cast<void>(clblast::ClearCache()); // a status that it always succeeds with
+        }
+    }
+};
+
 /// \throws device_error with CLBlast's own status; unsupported_error if the device lacks the precision
 inline void check(clblast::StatusCode code, char const * what) {
     if (code == clblast::StatusCode::kSuccess) [[likely]]
@@ -70,6 +95,7 @@ struct session {
     opencl::device device;  ///< what is known of it
     context_handle context; ///< of its own, or the caller's
     program_cache programs; ///< compiled for the device
+    product_share products; ///< of what CLBlast compiled
 
     /// \param folder of compiled programs; empty: none \throws unsupported_error for a big-endian device; device_error
     /// for one without a compiler
