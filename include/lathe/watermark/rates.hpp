@@ -2,6 +2,7 @@
 /// \file  How well scores tell two sets of texts apart: the area under the ROC, rates at a threshold with confidence
 ///        intervals, and the success rates that MarkLLM reports. docs/watermarking.md.
 #include <lathe/core/error.hpp>
+#include <lathe/watermark/tails.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -48,7 +49,7 @@ inline double incomplete_beta(double a, double b, double x) {
         if (std::abs(step(-(a + k) * (a + b + k) * x / ((a + 2 * k) * (a + 2 * k + 1))) - 1) < 1e-15)
             break;
     }
-    auto const log_front = std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x);
+    auto const log_front = log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * std::log(x) + b * std::log1p(-x);
     return std::exp(log_front) * h / a;
 }
 

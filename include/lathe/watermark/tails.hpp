@@ -8,8 +8,16 @@
 #include <limits>
 #include <numbers>
 
+#include <math.h>
+
 LATHE_NAMESPACE_BEGIN
 namespace watermark {
+
+/// ln |Gamma(x)|. Not std::lgamma, which leaves the sign in a variable that all threads share.
+inline double log_gamma(double x) {
+    int sign = 0;
+    return ::lgamma_r(x, &sign);
+}
 
 /// ln P(N(0, 1) >= z). NaN for NaN.
 inline double log_normal_tail(double z) {
@@ -46,7 +54,7 @@ inline double log_gamma_tail(double n, double x) {
     // ln(x^n e^-x / Gamma(n)); for large n from the distance to the mean, as its parts would cancel.
     auto const front = [&] {
         if (n < 30)
-            return n * std::log(x) - x - std::lgamma(n);
+            return n * std::log(x) - x - log_gamma(n);
         auto const s = 1 / (n * n);
         auto const stirling = (1.0 / 12 - s * (1.0 / 360 - s * (1.0 / 1260 - s / 1680))) / n;
         return -n * log_deficit((x - n) / n) + 0.5 * std::log(n / (2 * std::numbers::pi)) - stirling;
@@ -89,7 +97,7 @@ inline double log_binomial_tail(std::size_t n, double p, std::size_t k) {
         double term = 1, sum = 1;
         for (double i = at; i < N && term > 1e-18 * sum; i += 1)
             sum += term *= (N - i) / (i + 1) * q / (1 - q);
-        return std::lgamma(N + 1) - std::lgamma(at + 1) - std::lgamma(N - at + 1) + at * std::log(q)
+        return log_gamma(N + 1) - log_gamma(at + 1) - log_gamma(N - at + 1) + at * std::log(q)
                + (N - at) * std::log1p(-q) + std::log(sum);
     };
     auto const K = static_cast<double>(k);
