@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a fuzz target on its corpus and its dictionary, then on mutants for a while: run.sh PROGRAM [ARGUMENTS...]
 #   LATHE_FUZZ_SECONDS   how long, 60 unless set
+#   LATHE_FUZZ_SEED      of the mutations; 1 unless set, so that a run repeats the one before as far as it gets; 0: another each time
 #   LATHE_FUZZ_CORPUS    a folder that new inputs are kept in and read from the next time; none unless set
 # An input that breaks a promise stays beside the program, as crash-..., timeout-... or oom-...
 set -euo pipefail
@@ -20,7 +21,7 @@ if [ "${#corpus[@]}" = 1 ]; then
     mkdir "$scratch/corpus"
     corpus=("$scratch/corpus" "${corpus[@]}")
 fi
-options=(-max_total_time="$seconds" -max_len=4096 -timeout=25 -rss_limit_mb=1024 -malloc_limit_mb=64
+options=(-max_total_time="$seconds" -seed="${LATHE_FUZZ_SEED:-1}" -max_len=4096 -timeout=25 -rss_limit_mb=1024 -malloc_limit_mb=64
     -artifact_prefix="$(dirname "$program")/" -print_final_stats=1)
 if [ -f "$here/dictionary/$name.dict" ]; then
     options+=(-dict="$here/dictionary/$name.dict")
