@@ -1,6 +1,5 @@
 /// \file  The reference page of the program, from what it takes: the commands of CLI11, and the fields of option
-/// structs
-///        that their flags were made of.
+///        structs that their flags were made of.
 #include "flags.hpp"
 
 #include <algorithm>
@@ -77,9 +76,8 @@ std::string default_of(flag_origin const * origin) {
     auto const & v = origin->field.value;
     if (v.is_null())
         return "unset";
-    if ((v.is_structured() && v.empty()) || v == "")
-        return "none";
-    return code(v.is_string() ? v.get<std::string>() : v.dump());
+    auto const text = v.is_string() ? v.get<std::string>() : v.dump();
+    return text.empty() || (v.is_structured() && v.empty()) ? "none" : code(text);
 }
 
 /// Those of one command in the order of its help, but for --help.

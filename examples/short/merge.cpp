@@ -23,8 +23,8 @@ int main(int argc, char ** argv) {
         for (int i = 3; i != argc; ++i)
             models.push_back(files.emplace_back(lathe::io::open_checkpoint(argv[i])).get());
 
-        lathe::merge::model_pool const pool(base.get(),
-                                            models); // aligned by name; a tensor that does not fit is an error
+        // Aligned by name; a tensor that does not fit is an error.
+        lathe::merge::model_pool const pool(base.get(), models);
         lathe::io::safetensors_writer merged(argv[1]);
         lathe::eigen_backend backend(0); // a thread for each processor; the bits do not depend on it
         auto const trimmed = lathe::merge::ties(backend, pool, merged, {.density = {0.4}, .scaling = 1});
@@ -37,7 +37,7 @@ int main(int argc, char ** argv) {
     } catch (lathe::mismatch_error const & e) { // names the file, the tensor, what was found and what was expected
         std::fprintf(stderr, "merge: these are no models of one base: %s\n", e.what());
         return 1;
-    } catch (lathe::error const & e) { // a file that is missing, cut short or damaged; a full disk; an option
+    } catch (std::exception const & e) { // lathe::error: a file that is cut short or damaged, a full disk; or no memory
         std::fprintf(stderr, "merge: %s\n", e.what());
         return 1;
     }

@@ -1,8 +1,7 @@
-/// \file  The library in one process for MINUTES: merges of mapped files, clusterings, adapters and detections, again
-/// and
-///        again, on Eigen and on OpenCL. Memory, descriptors, mapped files and live objects of OpenCL must not grow.
-///        soak.sh compiles and runs it: soak MINUTES FOLDER BACKEND..., of eigen (a new backend for each round), opencl
-///        (one for all rounds) and opencl-new (a new one, with a context of its own, for each).
+/// \file  The library in one process for MINUTES: rounds of merges of mapped files, clusterings, adapters and
+///        detections, on Eigen and on OpenCL. Memory, descriptors, mapped files and live objects of OpenCL must not
+///        grow. soak.sh compiles and runs it: soak MINUTES FOLDER BACKEND..., of eigen (a new backend for each round),
+///        opencl (one for all rounds) and opencl-new (a new one, with a context of its own, for each).
 #include "../unit/linalg/matrices.hpp"
 
 #include <lathe/adapt/spectral.hpp>

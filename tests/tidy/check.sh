@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # clang-tidy finds nothing, by .clang-tidy.
 #   check.sh                 in the headers, all of them as one source, without the checks that take longest
-#   check.sh FILE...         in sources, by the commands of the build (LATHE_BUILD), with all checks
+#   check.sh FILE...         in sources, by the commands of the build (LATHE_BUILD), with all checks; a build with
+#                            -DLATHE_COMPILE_TOGETHER=OFF has one for each source
 source "$(dirname "$0")/../support/tree.sh"
 if ! command -v clang-tidy-19 >/dev/null; then
     echo "tidy: clang-tidy-19 is not installed and was not asked"
