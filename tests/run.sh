@@ -47,7 +47,7 @@ run_tests() {
 complete=(-DLATHE_IO=ON -DLATHE_REFLECT=ON -DLATHE_DOT=ON -DLATHE_SENTENCES=ON -DLATHE_EIGEN=ON -DLATHE_BUILD_TESTS=ON
     -DCMAKE_REQUIRE_FIND_PACKAGE_{Catch2,benchmark,CLI11,yaml-cpp}=ON)
 
-# Unit tests of the host are built once, with sanitizers: without OpenCL, whose driver is a compiler and not ours to clean.
+# Unit tests of the host are built once, with sanitizers; those of OpenCL follow at the end.
 sanitizing=${LATHE_COMPILERS##* }
 say "building the unit tests with $sanitizing, AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset asan "${complete[@]}" "-DCMAKE_CXX_COMPILER=$sanitizing" -DLATHE_XTENSOR=ON -DLATHE_OPENCL=OFF \
@@ -78,6 +78,12 @@ build_and_test() { # build_and_test ON|OFF CTEST_ARGUMENTS...
 }
 build_and_test OFF -LE 'hygiene|interop'
 build_and_test ON
+
+# Now the driver has compiled the kernels and keeps them: under a sanitizer that takes ten minutes.
+say "building and testing the OpenCL backend with sanitizers: asan-opencl"
+cmake --preset asan-opencl "${complete[@]}" "-DCMAKE_CXX_COMPILER=$sanitizing"
+cmake --build --preset asan-opencl
+run_tests asan-opencl
 
 say "took $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
 echo "$passed passed, $failed failed"

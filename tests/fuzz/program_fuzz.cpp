@@ -3,10 +3,11 @@
 //   l  texts in .jsonl             p  texts, one a line         t  tokens in .jsonl
 //   e  embeddings in .npy          n  lengths of documents      w  WorFBench's records, gold and predicted in turn
 //   m  a watermark's model         k  the journal of long work  v  a vocabulary, and texts cut by it
-//   s  sizes and types
+//   s  sizes and types             a  arguments, one a line, and after an empty line the configuration that FILE names
 #include "fuzzing.hpp"
 
 #include "../../examples/lathe/documents.hpp"
+#include "../../examples/lathe/flags.hpp"
 #include "../../examples/lathe/mergekit.hpp"
 #include "../../examples/lathe/watermark_model.hpp"
 #include "../../examples/lathe/worfbench.hpp"
@@ -14,6 +15,10 @@
 #include "../../examples/minilm/wordpiece.hpp"
 
 #include <lathe/io/npy.hpp>
+#include <lathe/reflect/adapt.hpp>
+#include <lathe/reflect/merge.hpp>
+
+#include <CLI/CLI.hpp>
 
 using namespace lathe_fuzz;
 using lathe_cli::json;
@@ -29,6 +34,9 @@ lathe::evaluate::embedding_table embed_texts(std::span<std::string const> texts,
         all.values.insert(all.values.end(), {static_cast<float>(text.size()), 1.0f});
     return all;
 }
+std::string version() { return "0.0.0"; }
+json printed; ///< what --print-config said last
+void print_json(json const & value) { printed = value; }
 } // namespace lathe_cli
 
 namespace {
@@ -177,6 +185,75 @@ void read_journal(std::string_view text) {
     }));
 }
 
+/// A command line with every kind of flag, made as the program makes its own. \returns whether a configuration was
+/// printed
+bool parse_command_line(std::vector<std::string> const & arguments) {
+    std::vector<char const *> argv{"lathe"};
+    for (auto const & a : arguments)
+        argv.push_back(a.c_str());
+    CLI::App app{"", "lathe"};
+    app.formatter(std::make_shared<lathe_cli::help_formatter>());
+    auto & command = *app.add_subcommand("merge", "a command");
+    app.require_subcommand(0, 1);
+    command.require_subcommand(0, 1);
+    app.allow_extras();
+    command.allow_extras();
+    auto & own = *command.add_subcommand("ties", "a method");
+    own.allow_extras();
+    lathe_cli::option_flags settings, options, run;
+    static constexpr lathe_cli::spelling spellings[] = {{"documents", "DOCUMENTS"}, {"lengths", "-l,--lengths"}};
+    static constexpr std::string_view without[] = {"seed"}; // which is of the run
+    static auto const kinds = std::tuple{lathe::reflect::describe<lathe_cli::document_settings>(),
+                                         lathe::reflect::describe<lathe::adapt::kasa_options>(),
+                                         lathe::reflect::describe<lathe::merge::ties_options>(),
+                                         lathe::reflect::describe<lathe_cli::run_settings>()};
+    settings.add(own, "Files", std::get<0>(kinds), {.spellings = spellings});
+    options.add(own, "Options", std::get<1>(kinds), {.without = without});
+    options.add(own, "Options", std::get<2>(kinds));
+    run.add(own, "Running", std::get<3>(kinds));
+    lathe_cli::add_configuration(own, {{&settings}, {&options}, &run}, true);
+    auto all =
+        lathe_cli::with_configured_command(lathe_cli::normalised_arguments(static_cast<int>(argv.size()), argv.data()));
+    std::ranges::reverse(all);
+    lathe_cli::printed = nullptr;
+    try {
+        app.parse(std::move(all));
+    } catch (CLI::Success const &) {
+        static_cast<void>(lathe_cli::reference_of(app));
+        expect(!own.help().empty(), "there is help");
+        return !lathe_cli::printed.is_null();
+    } catch (CLI::ParseError const & e) {
+        throw lathe_cli::usage_error{e.what()};
+    }
+    lathe_cli::expect_nothing_left(app);
+    lathe_cli::expect_nothing_left(own);
+    for (auto const * const set : {&settings, &options, &run})
+        static_cast<void>(set->complete());
+    return false;
+}
+
+void read_arguments(std::string_view text) {
+    auto const half = text.find("\n\n");
+    auto const path = file("configuration", half == text.npos ? std::string_view{} : text.substr(half + 2));
+    std::vector<std::string> arguments;
+    for (auto const line : std::views::split(text.substr(0, half), '\n')) {
+        auto & argument = arguments.emplace_back(line.begin(), line.end());
+        argument.erase(std::ranges::find(argument, '\0'), argument.end()); // as arguments end
+        if (auto const at = argument.find("FILE"); at != argument.npos)
+            argument.replace(at, 4, path);
+    }
+    static_cast<void>(accepted([&] {
+        if (!parse_command_line(arguments))
+            return;
+        if (lathe::first_not_utf8(text.substr(0, half)))
+            return; // JSON cannot hold it
+        auto const once = lathe_cli::printed;
+        auto const again = file("printed", once.dump());
+        expect(parse_command_line({"--config", again, "--print-config"}) && lathe_cli::printed == once,
+               "a configuration is printed as it was read");
+    }));
+}
+
 void cut_words(std::string_view text) {
     auto const half = text.find("\n\n");
     static_cast<void>(accepted([&] {
@@ -213,6 +290,7 @@ extern "C" int LLVMFuzzerTestOneInput(unsigned char const * data, std::size_t si
     case 'm': read_model(text); return 0;
     case 'k': read_journal(text); return 0;
     case 'v': cut_words(text); return 0;
+    case 'a': read_arguments(text); return 0;
     case 's':
         static_cast<void>(accepted([&] { static_cast<void>(lathe_cli::parse_size("--size", text)); }));
         static_cast<void>(accepted([&] { static_cast<void>(lathe_cli::parse_float_type("--type", text)); }));

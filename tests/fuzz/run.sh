@@ -26,7 +26,8 @@ options=(-max_total_time="$seconds" -seed="${LATHE_FUZZ_SEED:-1}" -max_len=4096 
 if [ -f "$here/dictionary/$name.dict" ]; then
     options+=(-dict="$here/dictionary/$name.dict")
 fi
-TMPDIR=$scratch timeout $((seconds + 180)) "$program" "${options[@]}" "$@" "${corpus[@]}" > "$scratch/log" 2>&1 || {
+TIMEFORMAT='%R s, of a processor %U s and of the system %S s'
+time TMPDIR=$scratch timeout $((seconds + 180)) "$program" "${options[@]}" "$@" "${corpus[@]}" > "$scratch/log" 2>&1 || {
     status=$?
     tail -n 60 "$scratch/log"
     exit $status
