@@ -4,9 +4,9 @@
 namespace lathe_cli {
 
 namespace cluster = lathe::cluster;
+namespace {
 using B = selected_backend;
 
-namespace {
 /// run(be, T, source), in the precision of the points.
 template <class Run> auto in_precision(cluster_job const & job, Run run) {
     auto be = lathe::compiled::make_backend<B>(job.threads, job.device);

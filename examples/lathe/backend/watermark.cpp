@@ -6,9 +6,10 @@ namespace lathe_cli {
 
 namespace watermark = lathe::watermark;
 using lathe::compiled::selected;
-using B = lathe::compiled::selected_backend;
 
 namespace {
+using B = lathe::compiled::selected_backend;
+
 /// Rows in the memory of the backend.
 class uploaded_rows {
     lathe::buffer_t<B, float> buffer_;
