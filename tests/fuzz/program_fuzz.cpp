@@ -203,14 +203,14 @@ bool parse_command_line(std::vector<std::string> const & arguments) {
     lathe_cli::option_flags settings, options, run;
     static constexpr lathe_cli::spelling spellings[] = {{"documents", "DOCUMENTS"}, {"lengths", "-l,--lengths"}};
     static constexpr std::string_view without[] = {"seed"}; // which is of the run
-    static auto const kinds = std::tuple{lathe::reflect::describe<lathe_cli::document_settings>(),
-                                         lathe::reflect::describe<lathe::adapt::kasa_options>(),
-                                         lathe::reflect::describe<lathe::merge::ties_options>(),
-                                         lathe::reflect::describe<lathe_cli::run_settings>()};
-    settings.add(own, "Files", std::get<0>(kinds), {.spellings = spellings});
-    options.add(own, "Options", std::get<1>(kinds), {.without = without});
-    options.add(own, "Options", std::get<2>(kinds));
-    run.add(own, "Running", std::get<3>(kinds));
+    static auto const files = lathe::reflect::describe<lathe_cli::document_settings>();
+    static auto const groups = lathe::reflect::describe<lathe::adapt::kasa_options>();
+    static auto const schedules = lathe::reflect::describe<lathe::merge::ties_options>();
+    static auto const running = lathe::reflect::describe<lathe_cli::run_settings>();
+    settings.add(own, "Files", files, {.spellings = spellings});
+    options.add(own, "Options", groups, {.without = without});
+    options.add(own, "Options", schedules);
+    run.add(own, "Running", running);
     lathe_cli::add_configuration(own, {{&settings}, {&options}, &run}, true);
     auto all =
         lathe_cli::with_configured_command(lathe_cli::normalised_arguments(static_cast<int>(argv.size()), argv.data()));
@@ -219,9 +219,10 @@ bool parse_command_line(std::vector<std::string> const & arguments) {
     try {
         app.parse(std::move(all));
     } catch (CLI::Success const &) {
-        static_cast<void>(lathe_cli::reference_of(app));
-        expect(!own.help().empty(), "there is help");
-        return !lathe_cli::printed.is_null();
+        if (!lathe_cli::printed.is_null())
+            return true;
+        expect(!own.help().empty() && !lathe_cli::reference_of(app).empty(), "there is help"); // which was asked for
+        return false;
     } catch (CLI::ParseError const & e) {
         throw lathe_cli::usage_error{e.what()};
     }
@@ -243,10 +244,8 @@ void read_arguments(std::string_view text) {
             argument.replace(at, 4, path);
     }
     static_cast<void>(accepted([&] {
-        if (!parse_command_line(arguments))
+        if (!parse_command_line(arguments) || lathe::first_not_utf8(text.substr(0, half))) // which JSON cannot hold
             return;
-        if (lathe::first_not_utf8(text.substr(0, half)))
-            return; // JSON cannot hold it
         auto const once = lathe_cli::printed;
         auto const again = file("printed", once.dump());
         expect(parse_command_line({"--config", again, "--print-config"}) && lathe_cli::printed == once,

@@ -4,6 +4,7 @@
 namespace lathe_cli {
 
 namespace cluster = lathe::cluster;
+
 namespace {
 using B = selected_backend;
 
